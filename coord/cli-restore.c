@@ -1,0 +1,101 @@
+/* clusnap restore */
+#include "config.h"
+
+#include "coord/cli.h"
+
+#include "common/error.h"
+#include "common/fault.h"
+#include "coord/cli-progress.h"
+#include "coord/name.h"
+#include "coord/restore-job.h"
+
+static const CsColumn vm_columns[] = {
+  { "name", "VM", CS_COLUMN_TEXT },
+  { "disks", "Disks", CS_COLUMN_TIME },
+  { "launch", "Start", CS_COLUMN_TIME },
+  { "load", "Load", CS_COLUMN_TIME },
+  { "running", "Time to running", CS_COLUMN_TIME },
+  { "resident", "Time to resident", CS_COLUMN_TIME },
+  { "faults", "Faults", CS_COLUMN_COUNT },
+  { 0 },
+};
+
+const CsColumn cs_restore_columns[] = {
+  { "cluster", "Cluster", CS_COLUMN_TEXT },
+  { "snapshot", "Snapshot", CS_COLUMN_TEXT },
+  { "mode", "Mode", CS_COLUMN_TEXT },
+  { "running", "Time to running", CS_COLUMN_TIME },
+  { "resident", "Time to resident", CS_COLUMN_TIME },
+  { "vms", "VMs", CS_COLUMN_ROWS, false, vm_columns },
+  { 0 },
+};
+
+typedef struct
+{
+  CsProgress *progress;
+  guint n_stages;
+} Run;
+
+static void
+on_stage (CsRestoreStage stage, void *data)
+{
+  Run *run = data;
+  cs_progress_stage (run->progress, stage, run->n_stages, cs_restore_stage_name (stage),
+                     cs_restore_stage_sentence (stage));
+}
+
+static void
+on_progress (json_object *event, void *data)
+{
+  Run *run = data;
+  cs_progress_event (event, run->progress);
+}
+
+static bool
+on_answered (CsRestoreStage stage, void *data, GError **error)
+{
+  return cs_fault_point (cs_restore_stage_name (stage), error);
+}
+
+/* Sets *@vms to the names given, or to NULL for all. */
+static bool
+chosen_vms (CsCli *cli, json_object **vms, GError **error)
+{
+  g_autoptr (CsJson) names = json_object_new_array ();
+  const char *const *given = cs_arguments_values (cli->arguments, CS_OPTION_VM);
+  *vms = NULL;
+  for (; *given != NULL; given++)
+    {
+      if (!cs_name_check ("VM", *given, error))
+        return false;
+      json_object_array_add (names, json_object_new_string (*given));
+    }
+  if (json_object_array_length (names) > 0)
+    *vms = g_steal_pointer (&names);
+  return true;
+}
+
+bool
+cs_cli_restore (CsCli *cli, GError **error)
+{
+  const char *cluster = cs_cli_operand (cli, 0), *snapshot = cs_cli_operand (cli, 1);
+  bool eager = cs_arguments_has (cli->arguments, CS_OPTION_EAGER);
+  bool wait = !cs_arguments_has (cli->arguments, CS_OPTION_NO_WAIT);
+  json_object *chosen = NULL;
+  if (!cs_name_check ("cluster", cluster, error) || !cs_name_check ("snapshot", snapshot, error)
+      || !chosen_vms (cli, &chosen, error))
+    return false;
+  g_autoptr (CsJson) vms = chosen;
+  g_autofree char *store = cs_cli_store_of (cli, cluster, error);
+  if (store == NULL || cs_cli_connect (cli, error) == NULL)
+    return false;
+  g_autoptr (CsProgress) progress = cs_progress_new (cli->progress);
+  Run run = { progress, wait ? CS_N_RESTORE_STAGES : CS_RESTORE_STAGE_WAIT };
+  CsRestoreObserver observer = { on_stage, on_progress, on_answered, &run };
+  g_autoptr (CsRestoreJob) job =
+      cs_restore_job_new (store, cluster, snapshot, eager, wait, cli->interrupt_fd, &observer);
+  cs_restore_job_add_host (job, cli->rpc, g_steal_pointer (&vms));
+  g_autoptr (CsJson) report = cs_restore_job_run (job, error);
+  g_clear_pointer (&progress, cs_progress_free);
+  return report != NULL && cs_cli_print_record (cli, report, error);
+}

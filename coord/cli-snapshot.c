@@ -1,0 +1,162 @@
+/* clusnap snapshot list, show, delete (create and verify have files of their own). */
+#include "config.h"
+
+#include "coord/cli.h"
+
+#include "common/error.h"
+#include "coord/name.h"
+
+const CsColumn cs_snapshot_list_columns[] = {
+  { "cluster", "Cluster", CS_COLUMN_TEXT },
+  { "snapshot", "Snapshot", CS_COLUMN_TEXT },
+  { "parent", "Parent", CS_COLUMN_TEXT },
+  { "created", "Created", CS_COLUMN_TEXT },
+  { "vms", "VMs", CS_COLUMN_COUNT },
+  { "bytes-stored", "Stored", CS_COLUMN_SIZE },
+  { "pause", "Pause", CS_COLUMN_TIME },
+  { "state", "State", CS_COLUMN_TEXT },
+  { "message", "Message", CS_COLUMN_TEXT, true },
+  { 0 },
+};
+
+static const CsColumn vm_columns[] = {
+  { "name", "VM", CS_COLUMN_TEXT },
+  { "incremental", "Incremental", CS_COLUMN_BOOL },
+  { "memory", "Memory", CS_COLUMN_SIZE },
+  { "pause", "Pause", CS_COLUMN_TIME },
+  { "pages-captured", "Pages", CS_COLUMN_COUNT },
+  { "bytes-captured", "Captured", CS_COLUMN_SIZE },
+  { "bytes-stored", "Stored", CS_COLUMN_SIZE },
+  { "machine", "Machine", CS_COLUMN_TEXT },
+  { "qemu-version", "QEMU", CS_COLUMN_TEXT },
+  { "image", "Image", CS_COLUMN_TEXT },
+  { 0 },
+};
+
+static const CsColumn disk_columns[] = {
+  { "vm", "VM", CS_COLUMN_TEXT },         { "name", "Disk", CS_COLUMN_TEXT },
+  { "size", "Size", CS_COLUMN_SIZE },     { "format", "Format", CS_COLUMN_TEXT },
+  { "filename", "File", CS_COLUMN_TEXT }, { 0 },
+};
+
+const CsColumn cs_snapshot_show_columns[] = {
+  { "cluster", "Cluster", CS_COLUMN_TEXT },
+  { "snapshot", "Snapshot", CS_COLUMN_TEXT },
+  { "parent", "Parent", CS_COLUMN_TEXT },
+  { "created", "Created", CS_COLUMN_TEXT },
+  { "pause", "Pause", CS_COLUMN_TIME },
+  { "skew", "Skew", CS_COLUMN_TIME },
+  { "total", "Time to durable", CS_COLUMN_TIME },
+  { "images", "Images", CS_COLUMN_LIST },
+  { "vms", "VMs", CS_COLUMN_ROWS, false, vm_columns },
+  { "disks", "Disks", CS_COLUMN_ROWS, false, disk_columns },
+  { "coordinator", "Coordinator", CS_COLUMN_TEXT, true },
+  { 0 },
+};
+
+bool
+cs_cli_snapshot_list (CsCli *cli, GError **error)
+{
+  const char *cluster = cs_cli_operand (cli, 0);
+  if (cluster != NULL && !cs_name_check ("cluster", cluster, error))
+    return false;
+  g_autofree char *store =
+      cluster != NULL ? cs_cli_store_of (cli, cluster, error) : cs_cli_store (cli, NULL);
+  if (store == NULL)
+    return false;
+  g_autoptr (CsJson) answer =
+      cs_cli_call (cli, "snapshot.list", cs_cli_params (store, cluster, NULL), error);
+  if (answer == NULL)
+    return false;
+  json_object *rows = cs_json_array (answer, "snapshots");
+  g_autoptr (CsJson) none = json_object_new_array ();
+  for (gsize i = 0; rows != NULL && i < json_object_array_length (rows); i++)
+    {
+      json_object *row = json_object_array_get_idx (rows, i);
+      const char *message = cs_json_string (row, "message");
+      if (message != NULL)
+        cs_cli_note (cli, "clusnap: snapshot '%s' of cluster '%s': %s",
+                     cs_json_string (row, "snapshot"), cs_json_string (row, "cluster"), message);
+    }
+  return cs_cli_print_rows (cli, rows != NULL ? rows : none, error);
+}
+
+static guint64
+ram_of (json_object *vm)
+{
+  guint64 total = 0;
+  json_object *blocks = cs_json_array (vm, "ram-blocks");
+  for (gsize i = 0; blocks != NULL && i < json_object_array_length (blocks); i++)
+    total += cs_json_uint (json_object_array_get_idx (blocks, i), "length", 0);
+  return total;
+}
+
+/* The manifest's VMs with their stats beside the other members, and a list of all disks. */
+static void
+flatten_vms (json_object *record, json_object *manifest)
+{
+  json_object *vms = json_object_new_array ();
+  json_object *disks = json_object_new_array ();
+  json_object *stored = cs_json_array (manifest, "vms");
+  for (gsize i = 0; stored != NULL && i < json_object_array_length (stored); i++)
+    {
+      json_object *vm = json_object_array_get_idx (stored, i);
+      json_object *row = json_object_new_object ();
+      cs_json_merge (row, cs_json_member_object (vm, "stats"));
+      cs_json_merge (row, vm);
+      cs_json_add_uint (row, "memory", ram_of (vm));
+      json_object_array_add (vms, row);
+      json_object *own = cs_json_array (vm, "disks");
+      for (gsize k = 0; own != NULL && k < json_object_array_length (own); k++)
+        {
+          json_object *disk = json_object_new_object ();
+          cs_json_add_string (disk, "vm", cs_json_string (vm, "name"));
+          cs_json_merge (disk, json_object_array_get_idx (own, k));
+          json_object_array_add (disks, disk);
+        }
+    }
+  json_object_object_add (record, "vms", vms);
+  json_object_object_add (record, "disks", disks);
+}
+
+bool
+cs_cli_snapshot_show (CsCli *cli, GError **error)
+{
+  const char *cluster = cs_cli_operand (cli, 0), *snapshot = cs_cli_operand (cli, 1);
+  g_autofree char *store = NULL;
+  if (cs_name_check ("cluster", cluster, error) && cs_name_check ("snapshot", snapshot, error))
+    store = cs_cli_store_of (cli, cluster, error);
+  if (store == NULL)
+    return false;
+  g_autoptr (CsJson) answer =
+      cs_cli_call (cli, "snapshot.show", cs_cli_params (store, cluster, snapshot), error);
+  if (answer == NULL)
+    return false;
+  json_object *manifest = cs_json_member_object (answer, "manifest");
+  g_autoptr (CsJson) record = json_object_new_object ();
+  cs_json_merge (record, manifest);
+  flatten_vms (record, manifest);
+  return cs_cli_print_record (cli, record, error);
+}
+
+bool
+cs_cli_snapshot_delete (CsCli *cli, GError **error)
+{
+  const char *cluster = cs_cli_operand (cli, 0);
+  g_autofree char *store = NULL;
+  for (guint i = 1; i < cs_cli_n_operands (cli); i++)
+    if (!cs_name_check ("snapshot", cs_cli_operand (cli, i), error))
+      return false;
+  if (cs_name_check ("cluster", cluster, error))
+    store = cs_cli_store_of (cli, cluster, error);
+  for (guint i = 1; store != NULL && i < cs_cli_n_operands (cli); i++)
+    {
+      g_autoptr (CsJson) answer = cs_cli_call (
+          cli, "snapshot.delete", cs_cli_params (store, cluster, cs_cli_operand (cli, i)), error);
+      if (answer == NULL)
+        return false;
+    }
+  if (store != NULL)
+    cs_cli_note (cli, "'clusnap store gc' frees the space");
+  return store != NULL;
+}

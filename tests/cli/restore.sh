@@ -1,0 +1,30 @@
+#!/bin/sh
+# Restore through the CLI.  The cluster's file may be lost: the store is enough.
+# shellcheck source=tests/cli/common.sh
+. "${srcdir:?}/tests/cli/common.sh"
+
+start_fake
+expect 0 restore demo s1
+for stage in restore-load restore-release restore-wait; do
+    err_has "] $stage: "
+done
+for text in lazy "Time to running" "81.0 ms" "Time to resident" "912.0 ms" vm2; do
+    out_has "$text"
+done
+expect 0 restore demo s1 --eager --vm vm2 -f json
+[ "$(jq -r .mode "$work/out")" = eager ] || fail "not eager"
+[ "$(jq -r '.vms | map(.name) | join(" ")' "$work/out")" = vm2 ] || fail "--vm does not count"
+[ "$(jq -r .running "$work/out")" = 81000 ] || fail "no raw number"
+
+start_fake
+expect 0 restore demo s1 --no-wait
+if journal_has "D< restore.wait"; then fail "--no-wait waits"; fi
+if journal_has "D< job.abort"; then fail "a restore that ended well was aborted"; fi
+
+start_fake "restore.load=error:state:domain 'vm1' is running: shut it off first"
+expect 6 restore demo s1
+err_has "domain 'vm1' is running"
+err_has "are ended again"
+journal_has "D< job.abort" || fail "no abort"
+start_fake restore.begin=error:not-found:"there is no snapshot 's9'"
+expect 3 restore demo s9

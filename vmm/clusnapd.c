@@ -1,0 +1,129 @@
+/* clusnapd: the host daemon.  One per host, root; clusnapd(8). */
+#include "config.h"
+
+#include "common/error.h"
+#include "vmm/daemon.h"
+
+#include <glib-unix.h>
+#include <locale.h>
+#include <stdio.h>
+#include <stdlib.h>
+
+static const CsRpcMethod methods[] = {
+  { "hello", cs_rpc_hello },
+  { "vm.info", cs_rpc_vm_info },
+  { "job.abort", cs_rpc_job_abort },
+  { "store.init", cs_rpc_store_init },
+  { "store.stats", cs_rpc_store_stats },
+  { "store.gc", cs_rpc_store_gc },
+  { "snapshot.list", cs_rpc_snapshot_list },
+  { "snapshot.show", cs_rpc_snapshot_show },
+  { "snapshot.verify", cs_rpc_snapshot_verify },
+  { "snapshot.delete", cs_rpc_snapshot_delete },
+  { "snapshot.begin", cs_rpc_snapshot_begin },
+  { "snapshot.check", cs_rpc_snapshot_check },
+  { "snapshot.quiesce", cs_rpc_snapshot_quiesce },
+  { "snapshot.precopy", cs_rpc_snapshot_precopy },
+  { "snapshot.pause", cs_rpc_snapshot_pause },
+  { "snapshot.release", cs_rpc_snapshot_release },
+  { "snapshot.store", cs_rpc_snapshot_store },
+  { "snapshot.seal", cs_rpc_snapshot_seal },
+  { "restore.begin", cs_rpc_restore_begin },
+  { "restore.load", cs_rpc_restore_load },
+  { "restore.release", cs_rpc_restore_release },
+  { "restore.wait", cs_rpc_restore_wait },
+  { NULL, NULL },
+};
+
+typedef struct
+{
+  char *socket;
+  char *run_directory;
+  char *scratch_directory;
+  char *log_directory;
+  gboolean version;
+} Options;
+
+static bool
+parse_options (Options *options, int argc, char **argv, GError **error)
+{
+  const GOptionEntry entries[] = {
+    { "socket", 's', 0, G_OPTION_ARG_FILENAME, &options->socket,
+      "Listen at PATH (default: /run/clusnap/clusnapd.sock)", "PATH" },
+    { "run-dir", 0, 0, G_OPTION_ARG_FILENAME, &options->run_directory,
+      "Keep the journal in DIR (default: /run/clusnap)", "DIR" },
+    { "scratch-dir", 0, 0, G_OPTION_ARG_FILENAME, &options->scratch_directory,
+      "Keep what guests overwrite while their disks are being stored in DIR "
+      "(default: " CS_LOCALSTATEDIR "/scratch)",
+      "DIR" },
+    { "log-dir", 0, 0, G_OPTION_ARG_FILENAME, &options->log_directory,
+      "Keep the output of QEMUs that clusnapd starts in DIR (default: /var/log/clusnap)", "DIR" },
+    { "version", 'V', 0, G_OPTION_ARG_NONE, &options->version, "Print the version and exit", NULL },
+    G_OPTION_ENTRY_NULL,
+  };
+  g_autoptr (GOptionContext) context = g_option_context_new ("- the host daemon of clusnap");
+  g_option_context_add_main_entries (context, entries, NULL);
+  g_option_context_set_description (
+      context, "It stays in the foreground and logs to standard error.  SIGTERM and SIGINT end it "
+               "and leave\n"
+               "all guests running: a snapshot under way is undone, memory that is still arriving\n"
+               "after a restore is waited for.\n");
+  return g_option_context_parse (context, &argc, &argv, error);
+}
+
+static gboolean
+quit (gpointer loop)
+{
+  g_main_loop_quit (loop);
+  return G_SOURCE_CONTINUE;
+}
+
+static bool
+run (const Options *options, GError **error)
+{
+  const char *run_directory = options->run_directory ? options->run_directory : "/run/clusnap";
+  g_autofree char *socket = options->socket
+                                ? g_strdup (options->socket)
+                                : g_build_filename (run_directory, "clusnapd.sock", NULL);
+  if (!cs_libvirt_init (error))
+    return false;
+  g_autoptr (CsDaemon) daemon = cs_daemon_new (
+      run_directory,
+      options->scratch_directory ? options->scratch_directory : CS_LOCALSTATEDIR "/scratch",
+      options->log_directory ? options->log_directory : "/var/log/clusnap", error);
+  if (daemon == NULL)
+    return false;
+  g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
+  g_unix_signal_add (SIGTERM, quit, loop);
+  g_unix_signal_add (SIGINT, quit, loop);
+  /* First the guests, then everything else. */
+  cs_daemon_recover (daemon);
+  CsRpcServer *server = cs_rpc_server_new (socket, methods, daemon, error);
+  if (server == NULL)
+    return false;
+  g_message ("clusnapd %s listens at '%s'", PACKAGE_VERSION, socket);
+  g_main_loop_run (loop);
+  g_message ("ending: no guest is left paused");
+  cs_rpc_server_free (server);
+  return true;
+}
+
+int
+main (int argc, char **argv)
+{
+  setlocale (LC_ALL, "");
+  Options options = { 0 };
+  g_autoptr (GError) error = NULL;
+  bool done = parse_options (&options, argc, argv, &error);
+  if (done && options.version)
+    printf ("clusnapd %s\n", PACKAGE_VERSION);
+  else
+    done = done && run (&options, &error);
+  if (!done)
+    fprintf (stderr, "clusnapd: %s\n", error->message);
+  g_free (options.socket);
+  g_free (options.run_directory);
+  g_free (options.scratch_directory);
+  g_free (options.log_directory);
+  return done ? EXIT_SUCCESS : error->domain == G_OPTION_ERROR ? 2 : cs_error_exit_status (error);
+}

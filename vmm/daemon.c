@@ -1,0 +1,290 @@
+#include "config.h"
+
+#include "vmm/daemon.h"
+
+#include "common/error.h"
+#include "common/json.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+enum
+{
+  CLAIM_RETRY = 20000, /* us between two attempts to claim a VM that a job holds */
+};
+
+static bool
+lock_run_directory (CsDaemon *daemon, const char *run_directory, GError **error)
+{
+  g_autofree char *path = g_build_filename (run_directory, "lock", NULL);
+  daemon->lock_fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
+  if (daemon->lock_fd < 0)
+    return cs_error_set_errno (error, errno, "cannot open '%s'", path);
+  if (flock (daemon->lock_fd, LOCK_EX | LOCK_NB) == 0)
+    return true;
+  g_set_error (
+      error, CS_ERROR, CS_ERROR_BUSY,
+      "another clusnapd runs with run directory '%s': give this one its own with --run-dir",
+      run_directory);
+  return false;
+}
+
+CsDaemon *
+cs_daemon_new (const char *run_directory, const char *scratch_directory, const char *log_directory,
+               GError **error)
+{
+  g_autoptr (CsDaemon) daemon = g_new0 (CsDaemon, 1);
+  g_autofree char *journal = g_build_filename (run_directory, "journal", NULL);
+  daemon->lock_fd = -1;
+  g_mutex_init (&daemon->lock);
+  g_cond_init (&daemon->filled);
+  daemon->vms = cs_vm_table_new ();
+  daemon->stores =
+      g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify)cs_store_close);
+  daemon->retired = g_ptr_array_new_with_free_func ((GDestroyNotify)cs_store_close);
+  daemon->scratch_directory = g_strdup (scratch_directory);
+  daemon->log_directory = g_strdup (log_directory);
+  const char *directories[] = { run_directory, daemon->scratch_directory, daemon->log_directory };
+  for (gsize i = 0; i < G_N_ELEMENTS (directories); i++)
+    if (g_mkdir_with_parents (directories[i], 0700) < 0)
+      {
+        cs_error_set_errno (error, errno, "cannot make directory '%s'", directories[i]);
+        return NULL;
+      }
+  if (!lock_run_directory (daemon, run_directory, error))
+    return NULL;
+  daemon->journal = cs_journal_open (journal, error);
+  return daemon->journal ? g_steal_pointer (&daemon) : NULL;
+}
+
+void
+cs_daemon_free (CsDaemon *daemon)
+{
+  if (daemon == NULL)
+    return;
+  g_mutex_lock (&daemon->lock);
+  while (daemon->filling > 0)
+    g_cond_wait (&daemon->filled, &daemon->lock);
+  g_mutex_unlock (&daemon->lock);
+  cs_vm_table_free (daemon->vms);
+  g_hash_table_unref (daemon->stores);
+  g_ptr_array_unref (daemon->retired);
+  cs_journal_free (daemon->journal);
+  if (daemon->lock_fd >= 0)
+    close (daemon->lock_fd);
+  g_free (daemon->scratch_directory);
+  g_free (daemon->log_directory);
+  g_mutex_clear (&daemon->lock);
+  g_cond_clear (&daemon->filled);
+  g_free (daemon);
+}
+
+/* Whether directory @path still is the one that @store was opened in: somebody may have removed it
+ * and made another. */
+static bool
+store_is_current (const CsStore *store, const char *path)
+{
+  g_autofree char *marker = g_build_filename (path, "clusnap-store.json", NULL);
+  g_autoptr (CsJson) content = json_object_from_file (marker);
+  return g_strcmp0 (cs_json_string (content, "uuid"), cs_store_uuid (store)) == 0;
+}
+
+CsStore *
+cs_daemon_store (CsDaemon *daemon, const char *path, GError **error)
+{
+  if (!g_path_is_absolute (path))
+    {
+      g_set_error (error, CS_ERROR, CS_ERROR_INVALID, "store path '%s' is not absolute", path);
+      return NULL;
+    }
+  g_autofree char *canonical = g_canonicalize_filename (path, NULL);
+  g_mutex_lock (&daemon->lock);
+  CsStore *store = g_hash_table_lookup (daemon->stores, canonical);
+  if (store != NULL && !store_is_current (store, canonical))
+    {
+      g_hash_table_steal (daemon->stores, canonical);
+      g_ptr_array_add (daemon->retired, g_steal_pointer (&store));
+    }
+  if (store == NULL && (store = cs_store_open (canonical, error)) != NULL)
+    g_hash_table_insert (daemon->stores, g_strdup (canonical), store);
+  g_mutex_unlock (&daemon->lock);
+  return store;
+}
+
+/* ---- memory that is still arriving ---- */
+
+typedef struct
+{
+  CsDaemon *daemon;
+  CsVm *vm;
+} FillWatch;
+
+/* The end of filling stops the VM for a moment: who would resume it should we be killed?  A VM that
+ * its user has paused is not ours to resume. */
+static bool
+journal_pause (CsJournal *journal, CsVm *vm, CsMonitor *monitor, GError **error)
+{
+  bool running;
+  return cs_monitor_status (monitor, &running, NULL, error)
+         && (!running
+             || cs_journal_add (journal, "pause", vm->ref, cs_monitor_pid (monitor), NULL, error));
+}
+
+static bool
+finish_filling (gpointer data, GError **error)
+{
+  const FillWatch *watch = data;
+  CsVm *vm = watch->vm;
+  CsJournal *journal = watch->daemon->journal;
+  CsRestore *restore = cs_vm_filling (vm);
+  /* A snapshot or another restore of the VM found its QEMU gone before we did. */
+  if (restore == NULL)
+    return true;
+  g_autoptr (GError) own = NULL;
+  bool finished = journal_pause (journal, vm, cs_restore_monitor (restore), &own)
+                  && cs_restore_finish (restore, NULL, &own);
+  cs_journal_remove (journal, "pause", vm->ref);
+  if (!finished)
+    g_warning ("VM '%s': its memory is not complete: %s", vm->ref->name, own->message);
+  bool alive = cs_monitor_is_alive (cs_restore_monitor (restore));
+  cs_vm_end_filling (vm, finished ? NULL : own->message);
+  return finished || !alive;
+}
+
+static gpointer
+watch_filling (gpointer data)
+{
+  g_autofree FillWatch *watch = data;
+  CsVm *vm = watch->vm;
+  while (!cs_vm_fill_is_complete (vm))
+    g_usleep (CLAIM_RETRY);
+  while (!cs_vm_claim_briefly (vm, "the end of a restore", NULL))
+    g_usleep (CLAIM_RETRY);
+  /* What failed stays in the journal: a clusnapd that starts anew tries again, and until then the
+   * guest waits for the pages that are missing rather than reading something else. */
+  if (cs_worker_run (vm->worker, finish_filling, watch, NULL))
+    cs_journal_remove (watch->daemon->journal, "fill", vm->ref);
+  cs_vm_release (vm);
+  g_mutex_lock (&watch->daemon->lock);
+  watch->daemon->filling--;
+  g_cond_broadcast (&watch->daemon->filled);
+  g_mutex_unlock (&watch->daemon->lock);
+  return NULL;
+}
+
+void
+cs_daemon_watch_filling (CsDaemon *daemon, CsVm *vm)
+{
+  FillWatch *watch = g_new0 (FillWatch, 1);
+  watch->daemon = daemon;
+  watch->vm = vm;
+  g_mutex_lock (&daemon->lock);
+  daemon->filling++;
+  g_mutex_unlock (&daemon->lock);
+  g_thread_unref (g_thread_new ("fill-watch", watch_filling, watch));
+}
+
+/* ---- after a crash ---- */
+
+typedef struct
+{
+  CsVm *vm;
+  CsStore *store;
+  const char *snapshot; /* that its memory comes from */
+  json_object *state;
+} Resumption;
+
+/* The VM's next snapshot is a delta to the image that its memory comes from: pages that are not
+ * there yet are in no other place.  What the killed daemon's scans consumed is not known, so all
+ * that is there counts as written. */
+static CsVmBase *
+base_of_filling (const Resumption *resumption, CsRestore *restore, GError **error)
+{
+  CsTracker *tracker = cs_restore_tracker (restore);
+  json_object *document = cs_json_member_object (resumption->state, "vm");
+  CsVmBase *base =
+      cs_vm_base_new (resumption->store, cs_json_string (document, "image"), tracker, NULL, NULL);
+  base->snapshot = g_strdup (resumption->snapshot);
+  for (guint i = 0; i < cs_tracker_n_blocks (tracker); i++)
+    {
+      CsBitmap *written = g_hash_table_lookup (base->blocks, cs_tracker_block (tracker, i)->name);
+      if (cs_tracker_resident (tracker, i, written, error))
+        continue;
+      cs_vm_base_free (base);
+      return NULL;
+    }
+  return base;
+}
+
+static bool
+resume_filling (gpointer data, GError **error)
+{
+  Resumption *resumption = data;
+  CsRestore *restore = cs_restore_from_json (resumption->store, resumption->state, error);
+  if (restore == NULL)
+    return false;
+  /* Killed between the journal and cont: all VMs of the restore were loaded, so it goes on. */
+  bool running = json_object_get_boolean (json_object_object_get (resumption->state, "running"));
+  if (!running && !cs_restore_resume (restore, error))
+    {
+      cs_restore_free (restore);
+      return false;
+    }
+  g_autoptr (GError) unknown = NULL;
+  CsVmBase *base = base_of_filling (resumption, restore, &unknown);
+  if (base != NULL)
+    cs_vm_adopt (resumption->vm, cs_restore_monitor (restore), base);
+  else
+    g_warning ("VM '%s': it can be captured when its memory is complete: %s",
+               resumption->vm->ref->name, unknown->message);
+  cs_vm_set_filling (resumption->vm, restore);
+  return true;
+}
+
+static bool
+recover_filling (CsDaemon *daemon, json_object *entry, GError **error)
+{
+  g_autoptr (CsVmRef) ref = cs_vm_ref_from_json (cs_json_member_object (entry, "vm"), error);
+  if (ref == NULL)
+    return false;
+  pid_t pid = (pid_t)cs_json_uint (entry, "pid", 0);
+  if (cs_process_start_time (pid) != cs_json_uint (entry, "start-time", 0))
+    {
+      cs_journal_remove (daemon->journal, "fill", ref);
+      return true;
+    }
+  Resumption resumption = { .vm = cs_vm_table_get (daemon->vms, ref),
+                            .snapshot = cs_json_string (entry, "snapshot"),
+                            .state = cs_json_member_object (entry, "restore") };
+  const char *store = cs_json_string (entry, "store");
+  resumption.store = cs_daemon_store (daemon, store ? store : "", error);
+  if (resumption.store == NULL
+      || !cs_worker_run (resumption.vm->worker, resume_filling, &resumption, error))
+    {
+      g_prefix_error (error, "VM '%s' waits for memory that cannot be brought: ", ref->name);
+      return false;
+    }
+  g_message ("VM '%s': goes on with filling its memory", ref->name);
+  cs_daemon_watch_filling (daemon, resumption.vm);
+  return true;
+}
+
+void
+cs_daemon_recover (CsDaemon *daemon)
+{
+  guint resumed = cs_journal_recover_pauses (daemon->journal);
+  if (resumed > 0)
+    g_message ("resumed %u VM(s) that a clusnapd before us had paused", resumed);
+  g_autoptr (GPtrArray) entries = cs_journal_read (daemon->journal);
+  for (guint i = 0; i < entries->len; i++)
+    {
+      g_autoptr (GError) error = NULL;
+      json_object *entry = g_ptr_array_index (entries, i);
+      if (g_strcmp0 (cs_json_string (entry, "kind"), "fill") == 0
+          && !recover_filling (daemon, entry, &error))
+        g_warning ("%s", error->message);
+    }
+}

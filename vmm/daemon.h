@@ -1,0 +1,76 @@
+/* What the methods of clusnapd share: VMs, stores, journal, directories. */
+#ifndef CS_VMM_DAEMON_H
+#define CS_VMM_DAEMON_H
+
+#include "vmm/journal.h"
+#include "vmm/rpc-server.h"
+#include "vmm/vm.h"
+
+typedef struct
+{
+  /* immutable */
+  CsVmTable *vms;
+  CsJournal *journal;
+  char *scratch_directory;
+  char *log_directory;
+  int lock_fd; /* flock: one clusnapd per run directory */
+
+  /* under lock */
+  GMutex lock;
+  GHashTable *stores; /* path -> CsStore; open while the daemon runs */
+  GPtrArray *retired; /* stores whose directory was replaced: something may still point at them */
+  guint filling;      /* VMs whose memory is still arriving */
+  GCond filled;
+} CsDaemon;
+
+/* @run_directory: for the journal (BUSY when another clusnapd has it: it would
+ * take that one's paused VMs for left behind); @scratch_directory: for what guests overwrite on
+ * their disks while these are being stored.  @log_directory: for the output of QEMUs that we start.
+ */
+CsDaemon *cs_daemon_new (const char *run_directory, const char *scratch_directory,
+                         const char *log_directory, GError **error);
+/* Waits until no VM's memory is arriving any more. */
+void cs_daemon_free (CsDaemon *daemon);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsDaemon, cs_daemon_free)
+
+/* The store at @path (absolute), opened on first use.  Borrowed.  Any thread. */
+CsStore *cs_daemon_store (CsDaemon *daemon, const char *path, GError **error);
+
+/* Makes good what a killed daemon left: resumes paused VMs, goes on filling memory. */
+void cs_daemon_recover (CsDaemon *daemon);
+
+/* Watches over @vm's restore (vm->filling) until all its memory is there. */
+void cs_daemon_watch_filling (CsDaemon *daemon, CsVm *vm);
+
+/* Methods, by file: rpc-store.c, snapshot.c, restore-job.c, rpc-vm.c */
+json_object *cs_rpc_hello (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_vm_info (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_job_abort (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_store_init (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_store_stats (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_store_gc (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_snapshot_list (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_snapshot_show (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_snapshot_verify (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_snapshot_delete (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_snapshot_begin (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_snapshot_check (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_snapshot_quiesce (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_snapshot_precopy (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_snapshot_pause (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_snapshot_release (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_snapshot_store (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_snapshot_seal (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_restore_begin (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_restore_load (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_restore_release (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_restore_wait (CsRpcPeer *peer, json_object *params, GError **error);
+
+/* Helpers of theirs. */
+
+/* The VM references of @params' array "vms": GPtrArray of CsVmRef, each name once.  INVALID. */
+GPtrArray *cs_rpc_vm_refs (json_object *params, GError **error);
+/* Member "store" of @params, opened. */
+CsStore *cs_rpc_store (CsRpcPeer *peer, json_object *params, GError **error);
+
+#endif

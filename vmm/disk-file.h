@@ -1,0 +1,15 @@
+/* A QEMU's image files, opened from the host. */
+#ifndef CS_VMM_DISK_FILE_H
+#define CS_VMM_DISK_FILE_H
+
+#include <glib.h>
+#include <sys/types.h>
+
+/* Opens @path read-only as process @pid would find it: in its mount namespace and, where the
+ * path is relative, from its working directory.  -1 with @error. */
+int cs_disk_file_open (pid_t pid, const char *path, GError **error);
+
+/* @path made absolute by process @pid's working directory. */
+char *cs_disk_file_absolute (pid_t pid, const char *path, GError **error);
+
+#endif

@@ -1,0 +1,206 @@
+/* Raw images are written directly; qcow2 images through a qemu-nbd of our own, which knows the
+ * format.  The store hands pages over in its own order: neighbours are gathered into pieces of up
+ * to 1 MiB, and with qemu-nbd several pieces are in flight. */
+#include "config.h"
+
+#include "vmm/disk-fill.h"
+
+#include "common/error.h"
+#include "common/fd.h"
+#include "vmm/disk-nbd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <string.h>
+
+#define PIECE_PAGES 256
+#define PIECES 8
+#define ZERO_MAX (G_GUINT64_CONSTANT (1) << 30)
+
+typedef struct
+{
+  char *data;
+  guint64 page, count; /* gathered so far */
+  gint64 number;       /* NBD request in flight, or 0 */
+} Piece;
+
+typedef struct
+{
+  const CsDisk *disk;
+  const char *path;
+  int fd;     /* raw */
+  CsNbd *nbd; /* qcow2; NULL for raw */
+  GCancellable *cancellable;
+  Piece pieces[PIECES];
+  guint current;
+} Filler;
+
+static bool
+wait_piece (Filler *filler, Piece *piece, GError **error)
+{
+  gint64 number = piece->number;
+  piece->number = 0;
+  piece->count = 0;
+  return number == 0 || cs_nbd_wait (filler->nbd, number, error);
+}
+
+/* Writes what the current piece has gathered, and takes the next one. */
+static bool
+write_piece (Filler *filler, GError **error)
+{
+  Piece *piece = &filler->pieces[filler->current];
+  if (piece->count == 0)
+    return true;
+  guint64 offset = piece->page * CS_PAGE_SIZE;
+  guint64 length = MIN (piece->count * CS_PAGE_SIZE, filler->disk->size - offset);
+  if (filler->nbd == NULL)
+    {
+      piece->count = 0;
+      return cs_fd_write_all (filler->fd, piece->data, length, (off_t)offset, filler->path, error);
+    }
+  piece->number = cs_nbd_write (filler->nbd, piece->data, length, offset, error);
+  if (piece->number < 0)
+    return false;
+  filler->current = (filler->current + 1) % PIECES;
+  return wait_piece (filler, &filler->pieces[filler->current], error);
+}
+
+static bool
+take_page (guint64 page, const void *data, void *user_data, GError **error)
+{
+  Filler *filler = user_data;
+  Piece *piece = &filler->pieces[filler->current];
+  if (g_cancellable_is_cancelled (filler->cancellable))
+    {
+      g_set_error (error, CS_ERROR, CS_ERROR_CANCELLED, "cancelled");
+      return false;
+    }
+  if (piece->count > 0 && (piece->count == PIECE_PAGES || page != piece->page + piece->count))
+    {
+      if (!write_piece (filler, error))
+        return false;
+      piece = &filler->pieces[filler->current];
+    }
+  if (piece->count == 0)
+    piece->page = page;
+  memcpy (piece->data + piece->count * CS_PAGE_SIZE, data, CS_PAGE_SIZE);
+  piece->count++;
+  return true;
+}
+
+/* All pages that are not zero. */
+static bool
+copy (Filler *filler, CsImage *image, guint volume, GError **error)
+{
+  g_autofree char *data = g_malloc (PIECES * PIECE_PAGES * CS_PAGE_SIZE);
+  for (guint i = 0; i < PIECES; i++)
+    filler->pieces[i].data = data + i * PIECE_PAGES * CS_PAGE_SIZE;
+  bool ok =
+      cs_image_foreach (image, volume, take_page, filler, error) && write_piece (filler, error);
+  for (guint i = 0; ok && i < PIECES; i++)
+    ok = wait_piece (filler, &filler->pieces[i], error);
+  if (ok && filler->nbd != NULL)
+    {
+      gint64 number = cs_nbd_flush (filler->nbd, error);
+      ok = number > 0 && cs_nbd_wait (filler->nbd, number, error);
+    }
+  /* After a failure requests in flight still read the pieces: they end before, or with the
+   * connection. */
+  g_autoptr (GError) local = NULL;
+  for (guint i = 0; filler->nbd != NULL && i < PIECES; i++)
+    if (!g_error_matches (local, CS_ERROR, CS_ERROR_DEADLINE))
+      {
+        g_clear_error (&local);
+        wait_piece (filler, &filler->pieces[i], &local);
+      }
+  g_clear_pointer (&filler->nbd, cs_nbd_free);
+  return ok;
+}
+
+static bool
+fill_raw (Filler *filler, bool block_device, CsImage *image, guint volume, GError **error)
+{
+  off_t size = (off_t)filler->disk->size;
+  if (block_device
+      && fallocate (filler->fd, FALLOC_FL_ZERO_RANGE | FALLOC_FL_KEEP_SIZE, 0, size) < 0)
+    return cs_error_set_errno (error, errno, "cannot zero '%s'", filler->path);
+  if (!block_device && ftruncate (filler->fd, size) < 0)
+    return cs_error_set_errno (error, errno, "cannot make '%s' that large", filler->path);
+  return copy (filler, image, volume, error);
+}
+
+static bool
+create_qcow2 (const CsDisk *disk, const char *path, GError **error)
+{
+  g_autofree char *options =
+      g_strdup_printf ("cluster_size=%" G_GUINT64_FORMAT, disk->cluster_size);
+  g_autofree char *size = g_strdup_printf ("%" G_GUINT64_FORMAT, disk->size);
+  const char *argv[16] = { "qemu-img", "create", "-q", "-f", "qcow2", "-o", options };
+  guint n = 7;
+  if (disk->backing_file != NULL)
+    {
+      argv[n++] = "-b";
+      argv[n++] = disk->backing_file;
+      argv[n++] = "-F";
+      argv[n++] = disk->backing_format;
+    }
+  argv[n++] = "--";
+  argv[n++] = path;
+  argv[n++] = size;
+  g_autofree char *text = NULL;
+  g_autoptr (GError) local = NULL;
+  g_autoptr (GSubprocess) process = g_subprocess_newv (
+      argv, G_SUBPROCESS_FLAGS_STDOUT_SILENCE | G_SUBPROCESS_FLAGS_STDERR_PIPE, &local);
+  if (process != NULL && g_subprocess_communicate_utf8 (process, NULL, NULL, NULL, &text, &local)
+      && g_subprocess_get_successful (process))
+    return true;
+  g_set_error (error, CS_ERROR, CS_ERROR_FAILED, "qemu-img cannot create '%s': %s", path,
+               local ? local->message : g_strchomp (text));
+  return false;
+}
+
+/* What the backing image has there must not show through. */
+static bool
+hide_backing (Filler *filler, GError **error)
+{
+  for (guint64 at = 0; at < filler->disk->size;)
+    {
+      guint64 length = MIN (ZERO_MAX, filler->disk->size - at);
+      gint64 number = cs_nbd_zero (filler->nbd, length, at, error);
+      if (number < 0 || !cs_nbd_wait (filler->nbd, number, error))
+        return false;
+      at += length;
+    }
+  return true;
+}
+
+static bool
+fill_qcow2 (Filler *filler, CsImage *image, guint volume, GError **error)
+{
+  if (!create_qcow2 (filler->disk, filler->path, error))
+    return false;
+  /* Flushing is for commit: the old image is kept until then. */
+  const char *argv[] = { "qemu-nbd",       "--format=qcow2",
+                         "--cache=unsafe", "--discard=unmap",
+                         "--aio=threads",  "--",
+                         filler->path,     NULL };
+  filler->nbd = cs_nbd_spawn ((char **)argv, filler->path, error);
+  if (filler->nbd == NULL)
+    return false;
+  if (filler->disk->backing_file != NULL && !hide_backing (filler, error))
+    {
+      g_clear_pointer (&filler->nbd, cs_nbd_free);
+      return false;
+    }
+  return copy (filler, image, volume, error);
+}
+
+bool
+cs_disk_fill (const CsDisk *disk, const char *path, int fd, bool block_device, CsImage *image,
+              guint volume, GCancellable *cancellable, GError **error)
+{
+  Filler filler = { .disk = disk, .path = path, .fd = fd, .cancellable = cancellable };
+  if (strcmp (disk->format, "raw") == 0)
+    return fill_raw (&filler, block_device, image, volume, error);
+  return fill_qcow2 (&filler, image, volume, error);
+}

@@ -1,0 +1,15 @@
+/* Fills an image file with the content of a volume of the store; private to disk-restore.c. */
+#ifndef CS_VMM_DISK_FILL_H
+#define CS_VMM_DISK_FILL_H
+
+#include <gio/gio.h>
+
+#include "images/image.h"
+#include "vmm/disk.h"
+
+/* Makes the file at @path (also open as @fd, writable and empty; or a block device with any
+ * content) an image of the form of @disk, with the content of volume @volume.  Not flushed. */
+bool cs_disk_fill (const CsDisk *disk, const char *path, int fd, bool block_device, CsImage *image,
+                   guint volume, GCancellable *cancellable, GError **error);
+
+#endif

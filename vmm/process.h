@@ -1,0 +1,29 @@
+/* Finding QEMU's process, and knowing whether it still lives. */
+#ifndef CS_VMM_PROCESS_H
+#define CS_VMM_PROCESS_H
+
+#include <glib.h>
+#include <stdbool.h>
+#include <sys/types.h>
+
+/* The process that serves the connected unix socket @fd.  SO_PEERCRED names who called listen(),
+ * which a manager may have done for QEMU; so it must hold the other end of our connection in
+ * /proc/PID/fd, else all processes are searched for the one that does.  0 with @error. */
+pid_t cs_process_of_socket (int fd, GError **error);
+
+/* The QEMU of libvirt's domain @name with UUID @uuid: its arguments are `-name guest=NAME,…` and
+ * `-uuid UUID`.  0 with @error: NOT_FOUND, or STATE when there are two. */
+pid_t cs_process_of_domain (const char *name, const char *uuid, GError **error);
+
+/* The arguments of process @pid, GONE when there is none. */
+GStrv cs_process_arguments (pid_t pid, GError **error);
+
+/* Field 22 of /proc/PID/stat: with the pid it names a process for good; 0: no such process. */
+guint64 cs_process_start_time (pid_t pid);
+
+/* A pidfd of @pid. */
+int cs_process_open (pid_t pid, GError **error);
+/* Whether the process of @pidfd has ended.  Any thread. */
+bool cs_process_has_ended (int pidfd);
+
+#endif

@@ -1,0 +1,118 @@
+#include "config.h"
+
+#include <fcntl.h>
+#include <unistd.h>
+
+#include "common/error.h"
+#include "common/fd.h"
+#include "vmm/restore-private.h"
+
+/* More do not read the store any faster. */
+#define DISKS_AT_ONCE 4
+
+typedef struct
+{
+  const CsDisk *disk;
+  guint volume;
+  CsDiskRestore *result;
+  GError *error;
+} DiskJob;
+
+typedef struct
+{
+  CsImage *image;
+  GCancellable *cancellable;
+} DiskWork;
+
+static void
+write_disk (gpointer data, gpointer user_data)
+{
+  DiskJob *job = data;
+  const DiskWork *work = user_data;
+  job->result =
+      cs_disk_restore_new (job->disk, work->image, job->volume, work->cancellable, &job->error);
+}
+
+/* Runs the jobs; each has a result or an error afterwards. */
+static bool
+run_jobs (DiskJob *jobs, guint n, DiskWork *work, GError **error)
+{
+  g_autoptr (GError) problem = NULL;
+  GThreadPool *pool = g_thread_pool_new (write_disk, work, DISKS_AT_ONCE, FALSE, &problem);
+  if (pool == NULL)
+    {
+      g_set_error (error, CS_ERROR, CS_ERROR_FAILED, "cannot start threads: %s", problem->message);
+      return false;
+    }
+  for (guint i = 0; i < n; i++)
+    g_thread_pool_push (pool, &jobs[i], NULL);
+  g_thread_pool_free (pool, FALSE, TRUE);
+  return true;
+}
+
+static bool
+collect (CsRestore *restore, DiskJob *jobs, guint n, GError **error)
+{
+  bool ok = true;
+  for (guint i = 0; i < n; i++)
+    {
+      if (jobs[i].result != NULL)
+        g_ptr_array_add (restore->disks, jobs[i].result);
+      else if (jobs[i].error != NULL && ok)
+        {
+          g_propagate_prefixed_error (error, g_steal_pointer (&jobs[i].error),
+                                      "VM '%s': disk '%s': ", restore->document->name,
+                                      jobs[i].disk->name);
+          ok = false;
+        }
+      g_clear_error (&jobs[i].error);
+    }
+  return ok;
+}
+
+bool
+cs_restore_write_disks (CsRestore *restore, GCancellable *cancellable, GError **error)
+{
+  guint n = restore->document->disks->len;
+  if (n == 0)
+    return true;
+  g_autofree DiskJob *jobs = g_new0 (DiskJob, n);
+  for (guint i = 0; i < n; i++)
+    {
+      jobs[i].disk = g_ptr_array_index (restore->document->disks, i);
+      jobs[i].volume = g_array_index (restore->document->disk_volumes, guint, i);
+    }
+  DiskWork work = { .image = restore->image, .cancellable = cancellable };
+  if (!run_jobs (jobs, n, &work, error) || !collect (restore, jobs, n, error))
+    return false;
+  for (guint i = 0; i < n; i++)
+    if (!cs_disk_restore_switch (g_ptr_array_index (restore->disks, i), error))
+      {
+        g_prefix_error (error, "VM '%s': disk '%s': ", restore->document->name, jobs[i].disk->name);
+        return false;
+      }
+  return true;
+}
+
+void
+cs_restore_commit_disks (CsRestore *restore)
+{
+  for (guint i = 0; i < restore->disks->len; i++)
+    cs_disk_restore_commit (g_ptr_array_index (restore->disks, i));
+  g_ptr_array_set_size (restore->disks, 0);
+}
+
+void
+cs_restore_flush_disks (CsRestore *restore)
+{
+  for (guint i = 0; i < restore->document->disks->len; i++)
+    {
+      const CsDisk *disk = g_ptr_array_index (restore->document->disks, i);
+      if (!disk->writeback || disk->filename[0] == '\0')
+        continue;
+      /* A failure is QEMU's to find: its own flush follows. */
+      cs_autofd int fd = open (disk->filename, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+      if (fd >= 0)
+        fdatasync (fd);
+    }
+}

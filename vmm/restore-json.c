@@ -1,0 +1,85 @@
+/* How a VM that is still filling survives clusnapd:
+ *   {"vm": the manifest's document, "running": bool, "lazy": vmm/lazy.h} */
+#include "config.h"
+
+#include "common/error.h"
+#include "vmm/restore-private.h"
+
+json_object *
+cs_restore_to_json (CsRestore *restore)
+{
+  if (restore->lazy == NULL || restore->state < RESTORE_LOADED
+      || restore->state == RESTORE_FINISHED)
+    return NULL;
+  json_object *object = json_object_new_object ();
+  json_object_object_add (object, "vm", json_object_get (restore->document->vm));
+  json_object_object_add (object, "running",
+                          json_object_new_boolean (restore->state == RESTORE_RUNNING));
+  json_object_object_add (object, "lazy", cs_lazy_to_json (restore->lazy));
+  return object;
+}
+
+static const char *
+text_of (json_object *object, const char *key)
+{
+  json_object *value;
+  return json_object_object_get_ex (object, key, &value)
+                 && json_object_is_type (value, json_type_string)
+             ? json_object_get_string (value)
+             : NULL;
+}
+
+static CsMonitor *
+connect_source (json_object *source, GError **error)
+{
+  const char *socket = text_of (source, "socket");
+  const char *uri = text_of (source, "uri"), *domain = text_of (source, "domain");
+  if (socket != NULL)
+    return cs_monitor_open_qmp (socket, error);
+  if (uri != NULL && domain != NULL)
+    return cs_monitor_open_libvirt (uri, domain, error);
+  g_set_error (error, CS_ERROR, CS_ERROR_INVALID,
+               "the record of a restore names neither a socket nor a domain");
+  return NULL;
+}
+
+static bool
+take_up (CsRestore *restore, json_object *lazy, bool running, GError **error)
+{
+  /* First: QEMU's main loop may be waiting in a fault, deaf to its monitor. */
+  g_autofree char *name = g_strdup_printf ("VM '%s'", restore->document->name);
+  restore->lazy = cs_lazy_from_json (lazy, name, restore->image, error);
+  if (restore->lazy == NULL)
+    return false;
+  restore->monitor = connect_source (restore->document->source, error);
+  if (restore->monitor == NULL)
+    return false;
+  restore->is_lazy = true;
+  restore->state = running ? RESTORE_RUNNING : RESTORE_LOADED;
+  if (running)
+    cs_lazy_start_fill (restore->lazy);
+  return true;
+}
+
+CsRestore *
+cs_restore_from_json (CsStore *store, json_object *object, GError **error)
+{
+  json_object *vm, *running, *lazy;
+  if (!json_object_is_type (object, json_type_object)
+      || !json_object_object_get_ex (object, "vm", &vm)
+      || !json_object_object_get_ex (object, "running", &running)
+      || !json_object_is_type (running, json_type_boolean)
+      || !json_object_object_get_ex (object, "lazy", &lazy)
+      || !json_object_is_type (lazy, json_type_object))
+    {
+      g_set_error (error, CS_ERROR, CS_ERROR_INVALID, "the record of a restore is not valid");
+      return NULL;
+    }
+  CsRestoreDocument *document = cs_restore_document_parse (vm, error);
+  if (document == NULL)
+    return NULL;
+  g_autoptr (CsRestore) restore = cs_restore_alloc (store, document, error);
+  if (restore == NULL || !take_up (restore, lazy, json_object_get_boolean (running), error))
+    return NULL;
+  return g_steal_pointer (&restore);
+}

@@ -1,0 +1,48 @@
+/* What the files of the restore share: restore.c (the way from manifest to finish),
+ * restore-disks.c, restore-json.c (after a crash). */
+#ifndef CS_VMM_RESTORE_PRIVATE_H
+#define CS_VMM_RESTORE_PRIVATE_H
+
+#include "vmm/restore-document.h"
+#include "vmm/restore.h"
+
+typedef enum
+{
+  RESTORE_NEW,      /* nothing done */
+  RESTORE_LAUNCHED, /* QEMU was started */
+  RESTORE_LOADED,   /* paused, complete but for lazy memory */
+  RESTORE_RUNNING,  /* nothing is undone any more */
+  RESTORE_FINISHED, /* all memory is there */
+} RestoreState;
+
+struct CsRestore
+{
+  /* Immutable. */
+  CsStore *store;
+  CsRestoreDocument *document;
+  CsImage *image;
+  bool is_lazy;
+  char *log_path;    /* of a bare QEMU */
+  char *disk_bitmap; /* NULL: none */
+
+  /* The owner's (the VM's worker). */
+  RestoreState state;
+  GPtrArray *disks; /* of CsDiskRestore; switched, not yet committed */
+  CsMonitor *monitor;
+  CsLazy *lazy;       /* set once, while loading; NULL: all is loaded eagerly */
+  CsTracker *tracker; /* NULL while it is @lazy's */
+  bool reported;      /* the last finish failed for the store */
+  CsBitmap **dirty;   /* per tracker block, NULL-terminated; after finish */
+  CsRestoreTimes times;
+};
+
+/* Allocates with what both ways of making one need; takes @document. */
+CsRestore *cs_restore_alloc (CsStore *store, CsRestoreDocument *document, GError **error);
+
+/* Writes all disks, several at a time, then switches each to its new image. */
+bool cs_restore_write_disks (CsRestore *restore, GCancellable *cancellable, GError **error);
+void cs_restore_commit_disks (CsRestore *restore);
+/* Before a pause: what `stop` would flush of files that were just written (DISKS.md). */
+void cs_restore_flush_disks (CsRestore *restore);
+
+#endif

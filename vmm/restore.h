@@ -1,0 +1,67 @@
+/* Brings one VM of a snapshot back: disks, QEMU, memory, devices.
+ *
+ *   new      validates the manifest's VM document; the VM is absent, the kernel can do it
+ *   load     disks written beside the old ones and switched; QEMU started, RAM (lazy: only small
+ *            blocks) and devices loaded; the VM is paused, its disks and memory tracked
+ *   resume   cont; from here on nothing is undone
+ *   finish   waits until the memory is resident and switches it to ordinary tracking (in
+ *            micro-pauses).  After an error of the store it may be called again
+ *
+ * Freed before resume, everything is undone: QEMU ended, old disks back in place. */
+#ifndef CS_VMM_RESTORE_H
+#define CS_VMM_RESTORE_H
+
+#include <gio/gio.h>
+
+#include "vmm/disk-restore.h"
+#include "vmm/lazy.h"
+#include "vmm/source.h"
+
+typedef struct CsRestore CsRestore;
+
+typedef struct
+{
+  bool lazy;                 /* else all memory is loaded before resume */
+  const char *log_directory; /* for a bare QEMU's output: NAME.log; NULL: none */
+  const char *disk_bitmap;   /* name of the bitmap to begin on every disk; NULL: none */
+} CsRestoreOptions;
+
+/* @vm: the VM's document in the manifest (docs/manifest.md).  @store outlives the restore. */
+CsRestore *cs_restore_new (CsStore *store, json_object *vm, const CsRestoreOptions *options,
+                           GError **error);
+bool cs_restore_load (CsRestore *restore, GCancellable *cancellable, GError **error);
+bool cs_restore_resume (CsRestore *restore, GError **error);
+void cs_restore_progress (CsRestore *restore, guint64 *done, guint64 *total);
+/* Any thread, at once: nothing more will arrive (all is there, an error, QEMU is gone), so that
+ * cs_restore_finish does not wait. */
+bool cs_restore_is_filled (CsRestore *restore);
+bool cs_restore_finish (CsRestore *restore, GCancellable *cancellable, GError **error);
+void cs_restore_free (CsRestore *restore);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsRestore, cs_restore_free)
+
+/* Microseconds, for reports. */
+typedef struct
+{
+  gint64 disks, launch, load, resume;
+  gint64 micro_pause; /* the longest of finish, for a lazy restore */
+  guint64 faults;     /* pages that the guest waited for */
+  gint64 fault_time, fault_longest;
+} CsRestoreTimes;
+void cs_restore_times (CsRestore *restore, CsRestoreTimes *times);
+
+/* What the VM's next snapshot starts from (each passes to the caller; after resume). */
+CsMonitor *cs_restore_monitor (CsRestore *restore);       /* borrowed */
+CsMonitor *cs_restore_steal_monitor (CsRestore *restore); /* after finish */
+CsTracker *cs_restore_tracker (CsRestore *restore); /* borrowed; also while filling (rule 9) */
+CsTracker *cs_restore_steal_tracker (CsRestore *restore); /* after finish */
+/* After finish: pages written since the restore that a scan already consumed, per tracker block;
+ * NULL-terminated array of bitmaps (passes to the caller). */
+CsBitmap **cs_restore_steal_dirty (CsRestore *restore);
+
+/* For the journal, after load: what a restarted clusnapd needs to go on filling; NULL when all is
+ * resident.  Taken up after resume, `finish` is next (its fill is under way); before, resume is
+ * - or freeing, which ends QEMU but no longer puts the old disks back. */
+json_object *cs_restore_to_json (CsRestore *restore);
+CsRestore *cs_restore_from_json (CsStore *store, json_object *object, GError **error);
+
+#endif
