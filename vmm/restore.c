@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "common/error.h"
+#include "common/fault.h"
 #include "vmm/restore-feed.h"
 #include "vmm/restore-memory.h"
 #include "vmm/restore-private.h"
@@ -269,7 +270,8 @@ end_some (CsRestore *restore, bool *finished, GError **error)
   gint64 since = g_get_monotonic_time ();
   if (running && !cs_monitor_stop (restore->monitor, error))
     return false;
-  bool ok = cs_lazy_end (restore->lazy, restore->dirty, END_BUDGET_US, finished, error);
+  bool ok = cs_fault_point ("end", error)
+            && cs_lazy_end (restore->lazy, restore->dirty, END_BUDGET_US, finished, error);
   bool resumed = !running || cs_monitor_cont (restore->monitor, ok ? error : &problem);
   gint64 pause = lap (&since);
   restore->times.micro_pause = MAX (restore->times.micro_pause, pause);
