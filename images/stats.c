@@ -52,7 +52,7 @@ add_manifest (CsStore *store, const CsManifestName *name, GHashTable *seen, CsSt
 bool
 cs_store_stats (CsStore *store, CsStoreStats *stats, GError **error)
 {
-  static const char *const prefixes[] = { "segments/", "images/", "manifests/" };
+  static const char *const prefixes[] = { "segments/", "images/", "hints/", "manifests/" };
   *stats = (CsStoreStats){ 0 };
   g_autoptr (GPtrArray) manifests = cs_store_manifest_list (store, NULL, error);
   g_autoptr (GPtrArray) images = manifests != NULL ? cs_store_list_images (store, error) : NULL;
