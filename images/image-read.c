@@ -72,6 +72,29 @@ cs_image_read (CsImage *image, guint volume, guint64 page, guint64 count, void *
   return ok;
 }
 
+/* Whether page @other comes with page @page: both zero, or in the same frame. */
+static bool
+comes_with (const CsPageMap *map, guint64 page, guint64 other)
+{
+  CsLocation a = cs_page_map_get (map, page), b = cs_page_map_get (map, other);
+  return a == CS_LOCATION_ZERO || b == CS_LOCATION_ZERO ? a == b : same_frame (a, b);
+}
+
+void
+cs_image_neighbours (const CsImage *image, guint volume, guint64 page, guint64 window,
+                     guint64 *first, guint64 *count)
+{
+  const CsPageMap *map = cs_image_volume (image, volume)->map;
+  guint64 from = page / window * window;
+  guint64 end = MIN (from + window, cs_page_map_size (map));
+  *first = page;
+  while (*first > from && comes_with (map, page, *first - 1))
+    --*first;
+  *count = page + 1 - *first;
+  while (*first + *count < end && comes_with (map, page, *first + *count))
+    ++*count;
+}
+
 GBytes *
 cs_image_read_bytes (CsImage *image, guint volume, GError **error)
 {
@@ -114,10 +137,9 @@ cs_placed_pages_sort (GArray *pages)
   g_array_sort (pages, by_location);
 }
 
-/* The frame of @location into @frame, not through the cache: it is needed once. */
-static bool
-read_frame (CsStore *store, CsLocation location, CsFrameCodec *codec, CsFrame *frame,
-            GError **error)
+bool
+cs_image_read_frame (CsStore *store, CsLocation location, CsFrameCodec *codec, CsFrame *frame,
+                     GError **error)
 {
   g_autoptr (CsSegment) segment =
       cs_segment_table_open (store->segments, cs_location_segment (location), error);
@@ -189,7 +211,7 @@ cs_image_foreach (CsImage *image, guint volume, CsImagePageFunc func, void *user
       const CsPlacedPage *placed = &g_array_index (pages, CsPlacedPage, i);
       const guint8 *content = NULL;
       if ((loaded != CS_LOCATION_ZERO && same_frame (loaded, placed->location))
-          || read_frame (image->store, placed->location, codec, frame, error))
+          || cs_image_read_frame (image->store, placed->location, codec, frame, error))
         content = cs_frame_page (frame, placed->location, error);
       loaded = placed->location;
       if (content == NULL)

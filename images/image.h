@@ -101,6 +101,12 @@ bool cs_image_page_same (const CsImage *image, guint volume, const CsImage *othe
 bool cs_image_read (CsImage *image, guint volume, guint64 page, guint64 count, void *data,
                     GError **error);
 
+/* Which pages around @page are as cheap to have as itself, for the store reads them with it: the
+ * pages *@first to below *@first + *@count, @page among them, of the aligned group of @window pages
+ * that it is in.  Either all of them are zero, or none is. */
+void cs_image_neighbours (const CsImage *image, guint volume, guint64 page, guint64 window,
+                          guint64 *first, guint64 *count);
+
 /* Reads a whole volume, cut to its length. */
 GBytes *cs_image_read_bytes (CsImage *image, guint volume, GError **error);
 

@@ -165,11 +165,23 @@ finish_filling (gpointer data, GError **error)
   return finished || !alive;
 }
 
+/* What a restore leaves for when its VMs run: not to delay the answer to it. */
+static bool
+commit_disks (gpointer data, GError **error)
+{
+  const FillWatch *watch = data;
+  CsRestore *restore = cs_vm_filling (watch->vm);
+  if (restore != NULL)
+    cs_restore_commit_disks (restore);
+  return true;
+}
+
 static gpointer
 watch_filling (gpointer data)
 {
   g_autofree FillWatch *watch = data;
   CsVm *vm = watch->vm;
+  cs_worker_run (vm->worker, commit_disks, watch, NULL);
   while (!cs_vm_fill_is_complete (vm))
     g_usleep (CLAIM_RETRY);
   while (!cs_vm_claim_briefly (vm, "the end of a restore", NULL))
