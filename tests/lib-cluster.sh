@@ -28,11 +28,11 @@ cluster_options() {
     option_memory=256 option_backend=anonymous option_run=probe option_options=
     option_disks='raw:none qcow2:writeback' option_disk_size=64M option_throttle=200
     option_network=netns option_net=10.99.0 option_accel=tcg option_smp=1 option_extra=
-    option_agent=no
+    option_agent=no option_clocksource=hpet
     for word; do
         case $word in
         memory=* | backend=* | run=* | options=* | disks=* | disk_size=* | throttle=* | network=* | \
-            net=* | accel=* | smp=* | extra=* | agent=*)
+            net=* | accel=* | smp=* | extra=* | agent=* | clocksource=*)
             printf -v "option_${word%%=*}" %s "${word#*=}"
             ;;
         *) fail "cluster_start: unknown option '$word'" ;;
@@ -157,9 +157,11 @@ disk_path() {
 # The guest's kernel command line.  The first lines save time in an emulated CPU.  The TSC is not
 # its clock: on a busy host the guest calibrates it wrongly, and its time runs several times too fast.
 guest_append() {
-    local word
+    local word sources
+    read -r -a sources <<<"$option_clocksource"
     printf '%s' 'console=ttyS0 quiet loglevel=1 panic=-1 mitigations=off cryptomgr.notests' \
-        ' nokaslr clocksource=hpet no_timer_check random.trust_cpu=on rcupdate.rcu_expedited=1' \
+        ' nokaslr no_timer_check random.trust_cpu=on rcupdate.rcu_expedited=1' \
+        " clocksource=${sources[$1]:-${sources[-1]}}" \
         " clusnap.run=$option_run clusnap.node=$1 clusnap.nodes=$cluster_count"
     [ "$option_network" = none ] || printf ' clusnap.net=%s' "$option_net"
     for word in $option_options; do

@@ -27,6 +27,7 @@
 #       backend=anonymous      or memfd (shared memory)
 #       run=probe              what the guest runs (images/guest/init)
 #       agent=no               qga: QEMU's guest agent can run in the guest (run=qga,...), with its port
+#       clocksource=hpet       of the guest; several words: one per node, the last one for all further ones
 #       options=               more clusnap.* options of the guest, blank-separated, e.g. "dirty=20"
 #       disks="raw:none qcow2:writeback"      of each disk FORMAT:CACHE[:OPTION...]; empty: none.  FORMAT: raw,
 #                              qcow2, qcow2+backing (above a raw image with content), or iso (a CD-ROM on virtio-scsi);

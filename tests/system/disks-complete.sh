@@ -7,7 +7,7 @@ requires_root
 requires jq ip socat
 disks='raw:none:discard qcow2:writeback:discard qcow2:unsafe:scsi:discard qcow2+backing:writeback raw:writeback:ro iso:none'
 storage_kind "${1:-bare}"
-options=(memory=192 run=trim,probe 'options=dirty=2 table=16 iops=60' "disks=$disks")
+options=(memory=192 "run=trim,probe" 'options=dirty=2 table=16 iops=60' "disks=$disks")
 if [ "$storage" = libvirt ]; then
     requires virsh
     start_libvirtd_if_needed
