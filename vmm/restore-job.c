@@ -31,6 +31,7 @@ typedef struct RestoreJob
   CsStore *store;
   json_object *manifest;
   char *name; /* of the snapshot */
+  char *id;   /* in the journal */
   bool lazy;
   gint64 begun_at;
   GCancellable *cancellable;
@@ -68,6 +69,7 @@ undo_one (gpointer data, GError **error)
     return true;
   g_clear_pointer (&one->restore, cs_restore_free);
   cs_journal_remove (one->job->daemon->journal, "fill", one->member.vm->ref);
+  cs_journal_remove (one->job->daemon->journal, "load", one->member.vm->ref);
   cs_vm_reset (one->member.vm);
   return true;
 }
@@ -91,6 +93,7 @@ job_free (gpointer data)
   json_object_put (job->manifest);
   g_object_unref (job->cancellable);
   g_free (job->name);
+  g_free (job->id);
   g_free (job);
 }
 
@@ -191,6 +194,7 @@ job_new (CsRpcPeer *peer, json_object *params, GError **error)
   job->store = store;
   job->manifest = manifest;
   job->name = g_strdup (snapshot);
+  job->id = g_uuid_string_random ();
   job->lazy = g_strcmp0 (cs_json_string (params, "mode"), "eager") != 0;
   job->begun_at = g_get_monotonic_time ();
   job->cancellable = g_cancellable_new ();
@@ -253,6 +257,9 @@ load_one (gpointer data, GError **error)
   g_autofree char *bitmap = g_strdup_printf ("clusnap-%08x%08x", g_random_int (), g_random_int ());
   CsRestoreOptions options = { .lazy = job->lazy,
                                .log_directory = job->daemon->log_directory,
+                               .journal = job->daemon->journal,
+                               .ref = one->member.vm->ref,
+                               .job = job->id,
                                .disk_bitmap = bitmap };
   cs_vm_reset (one->member.vm);
   one->restore = cs_restore_new (job->store, one->document, &options, error);
@@ -331,13 +338,37 @@ static bool
 resume_one (gpointer data, GError **error)
 {
   Participant *one = data;
-  if (!cs_restore_resume (one->restore, error))
+  if (!cs_restore_resume (one->restore, error) || !cs_fault_point ("release", error))
     return false;
   one->running_at = g_get_monotonic_time ();
   g_autoptr (GError) unsaid = NULL;
   if (!journal_filling (one, &unsaid))
     g_warning ("VM '%s': %s", participant_name (one), unsaid->message);
   return true;
+}
+
+static bool
+commit_one (gpointer data, GError **error)
+{
+  Participant *one = data;
+  cs_restore_commit (one->restore);
+  cs_journal_remove (one->job->daemon->journal, "load", one->member.vm->ref);
+  return true;
+}
+
+/* All of them run, or none: the mark is what a crash in between is judged by. */
+static bool
+release_all (RestoreJob *job, GError **error)
+{
+  CsJournal *journal = job->daemon->journal;
+  if (!cs_fan_out (job->participants, journal_one, error)
+      || !cs_journal_mark (journal, job->id, error))
+    return false;
+  bool running = cs_fan_out (job->participants, resume_one, error);
+  if (running)
+    cs_fan_out (job->participants, commit_one, NULL);
+  cs_journal_unmark (journal, job->id);
+  return running;
 }
 
 json_object *
@@ -352,8 +383,7 @@ cs_rpc_restore_release (CsRpcPeer *peer, json_object *params, GError **error)
                    "restore.release comes once, after restore.load");
       return NULL;
     }
-  if (!cs_fan_out (job->participants, journal_one, error)
-      || !cs_fan_out (job->participants, resume_one, error))
+  if (!release_all (job, error))
     return give_up (peer);
   job->released = true;
   json_object *result = json_object_new_object ();
