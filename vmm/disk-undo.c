@@ -81,7 +81,7 @@ cs_disk_undo_back (json_object *record, GError **error)
   g_autofree char *new_path = g_strconcat (path, ".clusnap-new", NULL);
   if (!get_flag (record, "old") && has_inode (old_path, inode))
     {
-      if (rename (old_path, path) < 0)
+      if (renameat2 (AT_FDCWD, old_path, AT_FDCWD, path, 0) < 0)
         return cs_error_set_errno (error, errno, "cannot put '%s' back to '%s'", old_path, path);
       if (has_inode (old_path, inode))
         unlink (old_path);

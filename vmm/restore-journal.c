@@ -10,7 +10,6 @@
 #include "vmm/process.h"
 
 #include <libvirt/virterror.h>
-#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -113,8 +112,11 @@ find_bare (json_object *source, guint64 since)
   g_autoptr (GDir) listing = g_dir_open ("/proc", 0, NULL);
   for (const char *name; found == 0 && listing != NULL && (name = g_dir_read_name (listing));)
     {
-      pid_t pid = atoi (name);
-      g_auto (GStrv) arguments = pid > 0 ? cs_process_arguments (pid, NULL) : NULL;
+      guint64 number;
+      if (!g_ascii_string_to_unsigned (name, 10, 1, G_MAXINT, &number, NULL))
+        continue;
+      pid_t pid = (pid_t)number;
+      g_auto (GStrv) arguments = cs_process_arguments (pid, NULL);
       if (arguments != NULL && is_launch_of (source, arguments)
           && cs_process_start_time (pid) >= since)
         found = pid;
