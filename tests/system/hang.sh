@@ -25,7 +25,8 @@ for stage in pause capture; do
     note "hangs in $stage"
     before=$(worker)
     arm "$stage:hang"
-    must_fail 13 "clusnapd" clusnap -q snapshot create c hung --pause-deadline 500ms
+    # The connection ends, or the CLI gives up before.
+    must_fail - "clusnapd" clusnap -q snapshot create c hung --pause-deadline 500ms
     disarm
     wait_for 30 replaced || fail "nobody replaced the clusnapd that hung"
     wait_for 30 clusnapd_answers || fail "the new clusnapd does not answer"
