@@ -3,6 +3,7 @@
 
 #include "common/error.h"
 #include "vmm/daemon.h"
+#include "vmm/watchdog.h"
 
 #include <glib-unix.h>
 #include <locale.h>
@@ -115,8 +116,11 @@ main (int argc, char **argv)
   Options options = { 0 };
   g_autoptr (GError) error = NULL;
   bool done = parse_options (&options, argc, argv, &error);
+  int status = EXIT_SUCCESS;
   if (done && options.version)
     printf ("clusnapd %s\n", PACKAGE_VERSION);
+  else if (done && !cs_watchdog_supervise (&status))
+    exit (status);
   else
     done = done && run (&options, &error);
   if (!done)

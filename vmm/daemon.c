@@ -13,6 +13,8 @@
 
 enum
 {
+  LOCK_RETRIES = 200,  /* while a clusnapd that was killed is being taken apart */
+  LOCK_RETRY = 10000,  /* us */
   CLAIM_RETRY = 20000, /* us between two attempts to claim a VM that a job holds */
 };
 
@@ -23,8 +25,12 @@ lock_run_directory (CsDaemon *daemon, const char *run_directory, GError **error)
   daemon->lock_fd = open (path, O_RDWR | O_CREAT | O_CLOEXEC, 0600);
   if (daemon->lock_fd < 0)
     return cs_error_set_errno (error, errno, "cannot open '%s'", path);
-  if (flock (daemon->lock_fd, LOCK_EX | LOCK_NB) == 0)
-    return true;
+  for (guint i = 0; i < LOCK_RETRIES; i++)
+    {
+      if (flock (daemon->lock_fd, LOCK_EX | LOCK_NB) == 0)
+        return true;
+      g_usleep (LOCK_RETRY);
+    }
   g_set_error (
       error, CS_ERROR, CS_ERROR_BUSY,
       "another clusnapd runs with run directory '%s': give this one its own with --run-dir",
@@ -173,6 +179,8 @@ commit_disks (gpointer data, GError **error)
   CsRestore *restore = cs_vm_filling (watch->vm);
   if (restore != NULL)
     cs_restore_commit_disks (restore);
+  cs_journal_remove (watch->daemon->journal, "load", watch->vm->ref);
+  cs_journal_sweep_marks (watch->daemon->journal);
   return true;
 }
 

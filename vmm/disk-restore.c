@@ -1,7 +1,8 @@
 /* Steps and what a crash leaves: while filling FILE.clusnap-new, garbage, locked (flock) while
  * somebody works on it and removed by the next restore; from switch to commit FILE.clusnap-old, the
  * old image: it is linked there before the new one takes its place at FILE, so that FILE always
- * exists, and nothing but the user removes it after a crash. */
+ * exists.  A clusnapd that is started again makes both good (disk-undo.c); after a crash of the
+ * host nothing but the user removes it. */
 #include "config.h"
 
 #include "vmm/disk-restore.h"

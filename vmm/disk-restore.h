@@ -13,9 +13,9 @@ typedef struct CsDiskRestore CsDiskRestore;
  * owner and mode of what stands there) and fills it from volume @volume of @image.  The
  * file at disk->filename is not touched yet.  For a block device, which cannot be renamed, nothing
  * is written until cs_disk_restore_switch.  @cancellable may be NULL.  Errors: EXISTS (the old
- * image of a restore that was killed between switch and commit lies there: only the user can know
- * which one is right); REFUSED (a qcow2 file with internal snapshots, which would be lost); BUSY
- * (another restore of it is under way); NO_SPACE. */
+ * image of a restore lies there that nobody made good, as when the host went down: only the user
+ * can know which one is right); REFUSED (a qcow2 file with internal snapshots, which would be
+ * lost); BUSY (another restore of it is under way); NO_SPACE. */
 CsDiskRestore *cs_disk_restore_new (const CsDisk *disk, CsImage *image, guint volume,
                                     GCancellable *cancellable, GError **error);
 

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <string.h>
+#include <unistd.h>
 
 struct CsJournal
 {
@@ -81,6 +82,58 @@ cs_journal_remove (CsJournal *journal, const char *kind, const CsVmRef *ref)
     g_warning ("cannot remove journal entry '%s': %s", path, g_strerror (errno));
 }
 
+static char *
+mark_path (CsJournal *journal, const char *job)
+{
+  g_autofree char *name = g_strconcat (job, ".release", NULL);
+  return g_build_filename (journal->directory, name, NULL);
+}
+
+bool
+cs_journal_mark (CsJournal *journal, const char *job, GError **error)
+{
+  g_autofree char *path = mark_path (journal, job);
+  return cs_file_commit (path, "{}", 2, true, error);
+}
+
+void
+cs_journal_unmark (CsJournal *journal, const char *job)
+{
+  g_autofree char *path = mark_path (journal, job);
+  if (unlink (path) < 0 && errno != ENOENT)
+    g_warning ("cannot remove journal entry '%s': %s", path, g_strerror (errno));
+}
+
+bool
+cs_journal_is_marked (CsJournal *journal, const char *job)
+{
+  g_autofree char *path = mark_path (journal, job);
+  return access (path, F_OK) == 0;
+}
+
+void
+cs_journal_sweep_marks (CsJournal *journal)
+{
+  g_autoptr (GHashTable) jobs = g_hash_table_new (g_str_hash, g_str_equal);
+  g_autoptr (GPtrArray) entries = cs_journal_read (journal);
+  for (guint i = 0; i < entries->len; i++)
+    {
+      const char *job = cs_json_string (g_ptr_array_index (entries, i), "job");
+      if (job != NULL)
+        g_hash_table_add (jobs, (gpointer)job);
+    }
+  g_autoptr (GDir) listing = g_dir_open (journal->directory, 0, NULL);
+  for (const char *name; listing != NULL && (name = g_dir_read_name (listing)) != NULL;)
+    {
+      g_autofree char *job = g_strdup (name);
+      if (!g_str_has_suffix (name, ".release"))
+        continue;
+      *strrchr (job, '.') = '\0';
+      if (!g_hash_table_contains (jobs, job))
+        cs_journal_unmark (journal, job);
+    }
+}
+
 static void
 entry_free (gpointer entry)
 {
@@ -95,7 +148,9 @@ cs_journal_read (CsJournal *journal)
   for (const char *name; listing != NULL && (name = g_dir_read_name (listing)) != NULL;)
     {
       const char *kind = strrchr (name, '.');
-      if (kind == NULL || (strcmp (kind, ".pause") != 0 && strcmp (kind, ".fill") != 0))
+      if (kind == NULL
+          || (strcmp (kind, ".pause") != 0 && strcmp (kind, ".fill") != 0
+              && strcmp (kind, ".load") != 0))
         continue;
       g_autofree char *path = g_build_filename (journal->directory, name, NULL);
       json_object *entry = json_object_from_file (path);

@@ -8,6 +8,9 @@
  * of ours in it KEY.fill    {"vm": ref, "pid": n, "start-time": n, "store": path, "restore": {...}}
  * its memory is still arriving
  *
+ *   KEY.load    it is being restored: restore-journal.h
+ *   JOB.release {}   all VMs of this restore are loaded and may run
+ *
  * KEY is the SHA-256 of the VM's key.  Any thread.
  */
 #ifndef CS_VMM_JOURNAL_H
@@ -21,10 +24,17 @@ typedef struct CsJournal CsJournal;
 CsJournal *cs_journal_open (const char *directory, GError **error);
 void cs_journal_free (CsJournal *journal);
 
-/* @kind: "pause" or "fill".  @extra: NULL, or further members (taken). */
+/* @kind: "pause", "fill" or "load".  @extra: NULL, or further members (taken). */
 bool cs_journal_add (CsJournal *journal, const char *kind, const CsVmRef *ref, pid_t pid,
                      json_object *extra, GError **error);
 void cs_journal_remove (CsJournal *journal, const char *kind, const CsVmRef *ref);
+
+/* The mark of a job; taking one away that is not there is no error. */
+bool cs_journal_mark (CsJournal *journal, const char *job, GError **error);
+void cs_journal_unmark (CsJournal *journal, const char *job);
+bool cs_journal_is_marked (CsJournal *journal, const char *job);
+/* Takes the marks away that no "load" entry refers to. */
+void cs_journal_sweep_marks (CsJournal *journal);
 
 /* The entries found: GPtrArray of json_object (each with "kind" added), unreadable ones left out
  * with a warning. */

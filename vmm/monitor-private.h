@@ -38,6 +38,7 @@ struct CsMonitor
 
   /* Owner only: */
   gint64 deadline; /* 0: the default per command */
+  int watch;       /* cs_watchdog_begin's while @stopped, or -1 */
   bool stopped;    /* a stop was sent and no cont has succeeded since */
 };
 

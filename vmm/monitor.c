@@ -4,18 +4,21 @@
 
 #include "common/error.h"
 #include "vmm/process.h"
+#include "vmm/watchdog.h"
 
 #include <unistd.h>
 
 #define COMMAND_TIMEOUT (30 * G_USEC_PER_SEC)
 #define CONT_GRACE (5 * G_USEC_PER_SEC)
-#define VERSION_MIN 8 /* x-query-ramblock prints host addresses since 8.0 */
+#define PAUSE_LIMIT (2 * G_USEC_PER_SEC) /* of a stop without a deadline */
+#define VERSION_MIN 8                    /* x-query-ramblock prints host addresses since 8.0 */
 
 void
 cs_monitor_init (CsMonitor *monitor, const CsMonitorClass *class)
 {
   monitor->class = class;
   monitor->pidfd = -1;
+  monitor->watch = -1;
   monitor->events = cs_event_queue_new ();
 }
 
@@ -44,11 +47,22 @@ cs_monitor_set_pid (CsMonitor *monitor, pid_t pid, GError **error)
   return false;
 }
 
+static void
+forget_stop (CsMonitor *monitor)
+{
+  monitor->stopped = false;
+  cs_watchdog_end (monitor->watch);
+  monitor->watch = -1;
+}
+
 void
 cs_monitor_close (CsMonitor *monitor)
 {
   if (monitor == NULL)
     return;
+  /* Who closes a VM that stands leaves it to the supervisor. */
+  if (cs_process_has_ended (monitor->pidfd))
+    forget_stop (monitor);
   monitor->class->close (monitor);
   if (monitor->pidfd >= 0)
     close (monitor->pidfd);
@@ -140,6 +154,9 @@ bool
 cs_monitor_stop (CsMonitor *monitor, GError **error)
 {
   monitor->stopped = true;
+  if (monitor->watch < 0)
+    monitor->watch = cs_watchdog_begin (
+        monitor->name, MAX (monitor->deadline, g_get_monotonic_time () + PAUSE_LIMIT));
   if (monitor->class->stop != NULL)
     return monitor->class->stop (monitor, deadline_of (monitor), error);
   return cs_monitor_execute (monitor, "stop", NULL, NULL, error);
@@ -152,14 +169,14 @@ cs_monitor_cont (CsMonitor *monitor, GError **error)
                      ? monitor->class->cont (monitor, deadline_of (monitor), error)
                      : cs_monitor_execute (monitor, "cont", NULL, NULL, error);
   if (running)
-    monitor->stopped = false;
+    forget_stop (monitor);
   return running;
 }
 
 bool
 cs_monitor_make_run (CsMonitor *monitor, GError **error)
 {
-  if (!monitor->stopped || !cs_monitor_is_alive (monitor))
+  if (!monitor->stopped || cs_process_has_ended (monitor->pidfd))
     return true;
   cs_monitor_set_deadline (monitor, g_get_monotonic_time () + CONT_GRACE);
   bool running = cs_monitor_cont (monitor, error);

@@ -52,7 +52,8 @@ struct CsQmp
   guint64 last_id;
   json_object *greeting;
   bool greeted;
-  char *buffer; /* READ_SIZE */
+  bool answered; /* a reply of ours has come */
+  char *buffer;  /* READ_SIZE */
   GError *failure;
 };
 
@@ -81,6 +82,8 @@ cs_qmp_new (int fd, const char *name, CsEventQueue *events)
   qmp->fd = fd;
   g_unix_set_fd_nonblocking (fd, TRUE, NULL);
   qmp->events = cs_event_queue_ref (events);
+  /* Of no client before us: see is_stale. */
+  qmp->last_id = (guint64)g_random_int () << 16;
   qmp->parser = cs_qmp_parser_new (CS_QMP_LINE_MAX);
   g_queue_init (&qmp->output);
   qmp->flight =
@@ -127,6 +130,18 @@ return_failure (CsQmp *qmp, GError **error)
   return false;
 }
 
+/* A client that was killed in the middle of a command leaves us its reply: QEMU sends it to
+ * whoever is connected when the command is done, which is before it looks at any of ours. */
+static bool
+is_stale (const CsQmp *qmp, json_object *message)
+{
+  json_object *number = NULL;
+  if (qmp->answered || !json_object_object_get_ex (message, "id", &number))
+    return false;
+  guint64 id = json_object_get_uint64 (number);
+  return !g_hash_table_contains (qmp->flight, &id);
+}
+
 static void
 dispatch_reply (CsQmp *qmp, json_object *message)
 {
@@ -138,6 +153,7 @@ dispatch_reply (CsQmp *qmp, json_object *message)
       return;
     }
   guint64 id = json_object_get_uint64 (number);
+  qmp->answered = true;
   Flight *flight = g_hash_table_lookup (qmp->flight, &id);
   if (flight == NULL || flight->reply != NULL)
     fail (qmp, CS_ERROR_INVALID, "this is not QMP: a reply to a command that was not sent");
@@ -151,6 +167,8 @@ static void
 dispatch (CsQmp *qmp, json_object *message)
 {
   json_object *member = NULL;
+  if (is_stale (qmp, message))
+    return;
   if (!qmp->greeted)
     {
       if (json_object_object_get_ex (message, "QMP", &member))

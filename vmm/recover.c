@@ -2,6 +2,8 @@
  *
  * What a clusnapd that was killed left is in its journal.  The order in which it is made good:
  *
+ *   0. restores that had not begun to release their VMs are undone (restore-journal.h); of the
+ * others all VMs go on, those without missing memory in step 2;
  *   1. fills: memory that is missing is served again, from here on.  First, because a QEMU whose
  *      main loop waits for a page is deaf to its monitor;
  *   2. pauses: what stands is resumed.  Over the connection of the fill where there is one: a
@@ -18,11 +20,54 @@
 #include "common/json.h"
 #include "vmm/daemon.h"
 #include "vmm/disk.h"
+#include "vmm/restore-journal.h"
 
 enum
 {
   RETRY_INTERVAL = 1000000, /* us */
 };
+
+static bool
+is_kind (json_object *entry, const char *kind)
+{
+  return g_strcmp0 (cs_json_string (entry, "kind"), kind) == 0;
+}
+
+/* ---- VMs that were being loaded ---- */
+
+/* Whether all VMs of its restore were loaded and allowed to run. */
+static bool
+was_released (CsDaemon *daemon, json_object *entry)
+{
+  const char *job = cs_json_string (entry, "job");
+  return job != NULL && cs_journal_is_marked (daemon->journal, job);
+}
+
+static void
+undo_load (CsDaemon *daemon, json_object *entry)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CsVmRef) ref = cs_vm_ref_from_json (cs_json_member_object (entry, "vm"), &error);
+  if (ref == NULL || !cs_restore_journal_back (entry, &error))
+    {
+      g_warning ("a restore that was interrupted cannot be undone: %s", error->message);
+      return;
+    }
+  g_message ("VM '%s': undid its restore, which was interrupted", ref->name);
+  cs_journal_remove (daemon->journal, "fill", ref);
+  cs_journal_remove (daemon->journal, "load", ref);
+}
+
+static void
+undo_loads (CsDaemon *daemon, GPtrArray *entries)
+{
+  for (guint i = 0; i < entries->len; i++)
+    {
+      json_object *entry = g_ptr_array_index (entries, i);
+      if (is_kind (entry, "load") && !was_released (daemon, entry))
+        undo_load (daemon, entry);
+    }
+}
 
 /* ---- memory that was still arriving ---- */
 
@@ -70,6 +115,7 @@ resume_filling (gpointer data, GError **error)
       cs_restore_free (restore);
       return false;
     }
+  cs_restore_commit (restore);
   g_autoptr (GError) unknown = NULL;
   CsVmBase *base = base_of_filling (resumption, restore, &unknown);
   if (base != NULL)
@@ -143,9 +189,12 @@ resume_one (gpointer data, GError **error)
 {
   Pause *pause = data;
   CsVm *vm = pause->vm;
+  const char *kind = cs_json_string (pause->entry, "kind");
+  if (is_kind (pause->entry, "load") && !cs_restore_journal_forward (pause->entry, error))
+    return false;
   if (!cs_journal_is_current (pause->entry))
     {
-      cs_journal_remove (pause->daemon->journal, "pause", vm->ref);
+      cs_journal_remove (pause->daemon->journal, kind, vm->ref);
       return true;
     }
   g_autoptr (CsMonitor) own = cs_vm_filling (vm) ? NULL : cs_vm_ref_connect (vm->ref, error);
@@ -158,7 +207,7 @@ resume_one (gpointer data, GError **error)
   g_autoptr (GError) left = NULL;
   if (!cs_disks_cleanup (monitor, vm->base ? vm->base->bitmap : NULL, &left))
     g_warning ("VM '%s': %s", vm->ref->name, left->message);
-  cs_journal_remove (pause->daemon->journal, "pause", vm->ref);
+  cs_journal_remove (pause->daemon->journal, kind, vm->ref);
   return true;
 }
 
@@ -170,7 +219,7 @@ pauses_of (CsDaemon *daemon, GPtrArray *entries)
     {
       json_object *entry = g_ptr_array_index (entries, i);
       g_autoptr (GError) error = NULL;
-      if (g_strcmp0 (cs_json_string (entry, "kind"), "pause") != 0)
+      if (!is_kind (entry, "pause") && (!is_kind (entry, "load") || !was_released (daemon, entry)))
         continue;
       g_autoptr (CsVmRef) ref = cs_vm_ref_from_json (cs_json_member_object (entry, "vm"), &error);
       if (ref == NULL)
@@ -253,6 +302,7 @@ retry (gpointer data)
       g_mutex_lock (&daemon->lock);
     }
   g_mutex_unlock (&daemon->lock);
+  cs_journal_sweep_marks (daemon->journal);
   return NULL;
 }
 
@@ -268,18 +318,20 @@ retry_later (CsDaemon *daemon, GPtrArray *pauses)
 void
 cs_daemon_recover (CsDaemon *daemon)
 {
+  g_autoptr (GPtrArray) loads = cs_journal_read (daemon->journal);
+  undo_loads (daemon, loads);
   g_autoptr (GPtrArray) entries = cs_journal_read (daemon->journal);
   g_autoptr (GPtrArray) filling = g_ptr_array_new ();
   for (guint i = 0; i < entries->len; i++)
     {
       g_autoptr (GError) error = NULL;
       json_object *entry = g_ptr_array_index (entries, i);
-      if (g_strcmp0 (cs_json_string (entry, "kind"), "fill") == 0
-          && !recover_filling (daemon, entry, filling, &error))
+      if (is_kind (entry, "fill") && !recover_filling (daemon, entry, filling, &error))
         g_warning ("%s", error->message);
     }
   g_autoptr (GPtrArray) pauses = pauses_of (daemon, entries);
   resume_all (pauses);
+  cs_journal_sweep_marks (daemon->journal);
   for (guint i = 0; i < filling->len; i++)
     cs_daemon_watch_filling (daemon, g_ptr_array_index (filling, i));
   if (pauses->len > 0)

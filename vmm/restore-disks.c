@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "common/error.h"
+#include "common/fault.h"
 #include "common/fd.h"
 #include "vmm/restore-private.h"
 
@@ -83,7 +84,9 @@ cs_restore_write_disks (CsRestore *restore, GCancellable *cancellable, GError **
       jobs[i].volume = g_array_index (restore->document->disk_volumes, guint, i);
     }
   DiskWork work = { .image = restore->image, .cancellable = cancellable };
-  if (!run_jobs (jobs, n, &work, error) || !collect (restore, jobs, n, error))
+  if (!run_jobs (jobs, n, &work, error) || !collect (restore, jobs, n, error)
+      || !cs_fault_point ("disks", error)
+      || !cs_restore_journal_switching (restore->journal, error))
     return false;
   for (guint i = 0; i < n; i++)
     if (!cs_disk_restore_switch (g_ptr_array_index (restore->disks, i), error))
@@ -91,7 +94,7 @@ cs_restore_write_disks (CsRestore *restore, GCancellable *cancellable, GError **
         g_prefix_error (error, "VM '%s': disk '%s': ", restore->document->name, jobs[i].disk->name);
         return false;
       }
-  return true;
+  return cs_fault_point ("switch", error);
 }
 
 void

@@ -37,6 +37,7 @@ typedef struct RestoreJob
   CsStore *store;
   json_object *manifest;
   char *name; /* of the snapshot */
+  char *id;   /* in the journal */
   bool lazy;
   int fill_rate; /* MiB/s, 0, or CS_LAZY_RATE_ADAPTIVE */
   gint64 begun_at;
@@ -82,6 +83,7 @@ undo_one (gpointer data, GError **error)
     return true;
   g_clear_pointer (&one->restore, cs_restore_free);
   cs_journal_remove (one->job->daemon->journal, "fill", one->member.vm->ref);
+  cs_journal_remove (one->job->daemon->journal, "load", one->member.vm->ref);
   cs_vm_reset (one->member.vm);
   return true;
 }
@@ -105,6 +107,7 @@ job_free (gpointer data)
   json_object_put (job->manifest);
   g_object_unref (job->cancellable);
   g_free (job->name);
+  g_free (job->id);
   g_free (job);
 }
 
@@ -224,6 +227,7 @@ job_new (CsRpcPeer *peer, json_object *params, GError **error)
   job->store = store;
   job->manifest = manifest;
   job->name = g_strdup (snapshot);
+  job->id = g_uuid_string_random ();
   job->lazy = g_strcmp0 (cs_json_string (params, "mode"), "eager") != 0;
   job->fill_rate = fill_rate;
   job->begun_at = g_get_monotonic_time ();
@@ -288,6 +292,9 @@ load_one (gpointer data, GError **error)
   CsRestoreOptions options = { .lazy = job->lazy,
                                .fill_rate = job->fill_rate,
                                .log_directory = job->daemon->log_directory,
+                               .journal = job->daemon->journal,
+                               .ref = one->member.vm->ref,
+                               .job = job->id,
                                .disk_bitmap = bitmap };
   cs_vm_reset (one->member.vm);
   one->restore = cs_restore_new (job->store, one->document, &options, error);
@@ -366,7 +373,7 @@ static bool
 resume_one (gpointer data, GError **error)
 {
   Participant *one = data;
-  if (!cs_restore_resume (one->restore, error))
+  if (!cs_restore_resume (one->restore, error) || !cs_fault_point ("release", error))
     return false;
   one->running_at = g_get_monotonic_time ();
   g_autoptr (GError) unsaid = NULL;
@@ -395,6 +402,28 @@ wants_time (json_object *params)
          && json_object_is_type (value, json_type_boolean) && json_object_get_boolean (value);
 }
 
+static bool
+commit_one (gpointer data, GError **error)
+{
+  const Participant *one = data;
+  cs_restore_commit (one->restore);
+  return true;
+}
+
+/* All of them run, or none: the mark is what a crash in between is judged by.  It goes when the
+ * last of the old disks has gone (cs_daemon_watch_filling). */
+static bool
+release_all (RestoreJob *job, GError **error)
+{
+  if (!cs_fan_out (job->participants, journal_one, error)
+      || !cs_journal_mark (job->daemon->journal, job->id, error))
+    return false;
+  if (cs_fan_out (job->participants, resume_one, error))
+    return cs_fan_out (job->participants, commit_one, error);
+  cs_journal_unmark (job->daemon->journal, job->id);
+  return false;
+}
+
 json_object *
 cs_rpc_restore_release (CsRpcPeer *peer, json_object *params, GError **error)
 {
@@ -407,8 +436,7 @@ cs_rpc_restore_release (CsRpcPeer *peer, json_object *params, GError **error)
                    "restore.release comes once, after restore.load");
       return NULL;
     }
-  if (!cs_fan_out (job->participants, journal_one, error)
-      || !cs_fan_out (job->participants, resume_one, error))
+  if (!release_all (job, error))
     return give_up (peer);
   job->released = true;
   if (wants_time (params))

@@ -56,6 +56,7 @@ take_up (CsRestore *restore, json_object *lazy, bool running, GError **error)
     return false;
   restore->is_lazy = true;
   restore->state = running ? RESTORE_RUNNING : RESTORE_LOADED;
+  restore->committed = running;
   if (running)
     cs_lazy_start_fill (restore->lazy);
   return true;

@@ -4,6 +4,7 @@
 #define CS_VMM_RESTORE_PRIVATE_H
 
 #include "vmm/restore-document.h"
+#include "vmm/restore-journal.h"
 #include "vmm/restore.h"
 
 typedef enum
@@ -11,7 +12,7 @@ typedef enum
   RESTORE_NEW,      /* nothing done */
   RESTORE_LAUNCHED, /* QEMU was started */
   RESTORE_LOADED,   /* paused, complete but for lazy memory */
-  RESTORE_RUNNING,  /* nothing is undone any more */
+  RESTORE_RUNNING,  /* nothing is undone any more once it is committed */
   RESTORE_FINISHED, /* all memory is there */
 } RestoreState;
 
@@ -28,7 +29,9 @@ struct CsRestore
 
   /* The owner's (the VM's worker). */
   RestoreState state;
-  GPtrArray *disks; /* of CsDiskRestore; switched, not yet committed */
+  bool committed;
+  CsRestoreJournal *journal; /* NULL: none */
+  GPtrArray *disks;          /* of CsDiskRestore; switched, not yet committed */
   CsMonitor *monitor;
   GArray *hint;       /* of CsTouch: what an earlier restore touched first; or NULL */
   CsLazy *lazy;       /* set once, while loading; NULL: all is loaded eagerly */

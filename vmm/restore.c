@@ -5,7 +5,7 @@
  * are switched, since QEMU opens its images when it starts; QEMU is started, waiting; its memory
  * is registered and tracked before it loads anything (restore-memory.c), so that what the loading
  * itself writes counts as written by the VM; then it gets its state (restore-feed.c).  Until
- * resume all of that can be undone: QEMU is ended first, then the old disks come back.
+ * commit all of that can be undone: QEMU is ended first, then the old disks come back.
  *
  * After resume a lazy VM is filled behind the guest's back.  `finish` waits for that and then takes
  * micro-pauses in which missing pages become the kernel's own business again (lazy-end.c).  A
@@ -73,6 +73,14 @@ cs_restore_new (CsStore *store, json_object *vm, const CsRestoreOptions *options
   restore->disk_bitmap = g_strdup (options->disk_bitmap);
   if (options->log_directory != NULL)
     restore->log_path = make_log_path (options->log_directory, document->name);
+  if (options->journal != NULL)
+    {
+      restore->journal =
+          cs_restore_journal_new (options->journal, options->ref, options->job,
+                                  restore->document->source, restore->document->disks, error);
+      if (restore->journal == NULL)
+        return NULL;
+    }
   return g_steal_pointer (&restore);
 }
 
@@ -89,14 +97,15 @@ cs_restore_free (CsRestore *restore)
 {
   if (restore == NULL)
     return;
-  if (restore->state == RESTORE_LAUNCHED || restore->state == RESTORE_LOADED)
+  if (restore->state != RESTORE_NEW && !restore->committed)
     cs_source_kill (restore->document->source, restore->monitor);
-  if (restore->state >= RESTORE_RUNNING)
+  if (restore->committed)
     cs_restore_commit_disks (restore);
   cs_lazy_free (restore->lazy);
   cs_tracker_free (restore->tracker);
   cs_monitor_close (restore->monitor);
   g_ptr_array_unref (restore->disks);
+  cs_restore_journal_free (restore->journal);
   free_dirty (restore->dirty);
   g_clear_pointer (&restore->hint, g_array_unref);
   cs_image_free (restore->image);
@@ -133,7 +142,9 @@ launch (CsRestore *restore, GError **error)
   if (restore->monitor == NULL)
     return false;
   restore->state = RESTORE_LAUNCHED;
-  return cs_restore_document_check_qemu (restore->document, restore->monitor, error);
+  return cs_fault_point ("launch", error)
+         && cs_restore_journal_launched (restore->journal, cs_monitor_pid (restore->monitor), error)
+         && cs_restore_document_check_qemu (restore->document, restore->monitor, error);
 }
 
 typedef struct
@@ -245,6 +256,12 @@ cs_restore_resume (CsRestore *restore, GError **error)
   if (restore->lazy != NULL)
     cs_lazy_start_fill (restore->lazy);
   return true;
+}
+
+void
+cs_restore_commit (CsRestore *restore)
+{
+  restore->committed = true;
 }
 
 void

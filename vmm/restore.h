@@ -3,17 +3,19 @@
  *   new      validates the manifest's VM document; the VM is absent, the kernel can do it
  *   load     disks written beside the old ones and switched; QEMU started, RAM (lazy: only small
  *            blocks) and devices loaded; the VM is paused, its disks and memory tracked
- *   resume   cont; from here on nothing is undone.  At once: what is slow is left for afterwards
+ *   resume   cont, at once
+ *   commit   from here on nothing is undone; the old disks go later (commit_disks)
  *   finish   waits until the memory is resident and switches it to ordinary tracking (in
  *            micro-pauses).  After an error of the store it may be called again
  *
- * Freed before resume, everything is undone: QEMU ended, old disks back in place. */
+ * Freed before commit, everything is undone: QEMU ended, old disks back in place. */
 #ifndef CS_VMM_RESTORE_H
 #define CS_VMM_RESTORE_H
 
 #include <gio/gio.h>
 
 #include "vmm/disk-restore.h"
+#include "vmm/journal.h"
 #include "vmm/lazy.h"
 #include "vmm/source.h"
 
@@ -24,7 +26,11 @@ typedef struct
   bool lazy;                 /* else all memory is loaded before resume */
   const char *log_directory; /* for a bare QEMU's output: NAME.log; NULL: none */
   int fill_rate;             /* MiB/s, 0: unbounded, CS_LAZY_RATE_ADAPTIVE (vmm/lazy.h) */
-  const char *disk_bitmap;   /* name of the bitmap to begin on every disk; NULL: none */
+  CsJournal *journal;        /* for a "load" entry of @ref and @job, which is the caller's to
+                                remove (restore-journal.h); NULL: none */
+  const CsVmRef *ref;
+  const char *job;
+  const char *disk_bitmap; /* name of the bitmap to begin on every disk; NULL: none */
 } CsRestoreOptions;
 
 /* @vm: the VM's document in the manifest (docs/manifest.md).  @store outlives the restore. */
@@ -32,7 +38,9 @@ CsRestore *cs_restore_new (CsStore *store, json_object *vm, const CsRestoreOptio
                            GError **error);
 bool cs_restore_load (CsRestore *restore, GCancellable *cancellable, GError **error);
 bool cs_restore_resume (CsRestore *restore, GError **error);
-/* After resume: makes the new disks durable and removes the old ones; slow.  Else a part of finish
+/* After resume; quick.  Of a cluster: when all of them run. */
+void cs_restore_commit (CsRestore *restore);
+/* After that: makes the new disks durable and removes the old ones; slow.  Else a part of finish
  * and of free. */
 void cs_restore_commit_disks (CsRestore *restore);
 void cs_restore_progress (CsRestore *restore, guint64 *done, guint64 *total);

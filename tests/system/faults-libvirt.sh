@@ -68,6 +68,29 @@ end_hung "$hung"
 nothing_left hangs
 come_back good
 
+for point in launch load release; do
+    note "killed at $point of a restore"
+    arm "$point:crash"
+    kill_all
+    must_fail 13 clusnapd clusnap -q restore c good
+    daemon_dies
+    disarm
+    daemon_start
+    if [ "$point" = release ]; then
+        nothing_left
+        cluster_check --wait-progress 10
+        continue
+    fi
+    nothing_in_the_journal
+    for domain in $(domain_names); do
+        [ "$(virsh_system domstate "$domain")" = "shut off" ] || fail "domain '$domain' is left"
+    done
+    if compgen -G "$cluster_directory/*.clusnap-*"; then
+        fail "the above is left beside the disks"
+    fi
+done
+come_back good
+
 note "killed in a micro-pause at the end of the fill"
 arm end:crash
 kill_all

@@ -358,8 +358,11 @@ finish_all (CsStore *store, CsRestore *restore, json_object *document, bool scan
 static bool
 load (CsRestore *restore, GError **error)
 {
-  return cs_restore_load (restore, NULL, error) && check_load (cs_restore_tracker (restore), error)
-         && cs_restore_resume (restore, error);
+  if (!cs_restore_load (restore, NULL, error) || !check_load (cs_restore_tracker (restore), error)
+      || !cs_restore_resume (restore, error))
+    return false;
+  cs_restore_commit (restore);
+  return true;
 }
 
 static CsRestore *
