@@ -87,7 +87,7 @@ note "restored: RTC against the host's time: $(jq -c '[.source, .rtc - .before /
 
 lose_all
 before=$(date +%s%N)
-clusnap -q restore c now --set-time -f json >"$tmp/restored.json" 2>"$tmp/said"
+clusnap restore c now --set-time -f json >"$tmp/restored.json" 2>"$tmp/said"
 jq -e '[.vms[] | select(.time == "set")] | length == 1' "$tmp/restored.json" >/dev/null ||
     fail "the clock is not set where an agent runs: $(cat "$tmp/restored.json")"
 grep -q "clock was not set: .*no guest agent runs in the guest" "$tmp/said" ||
