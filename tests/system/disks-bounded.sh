@@ -37,6 +37,11 @@ for n in 1 2 3 4 5 6 7 8 9 10; do
 done
 census >"$tmp/census.last"
 cmp "$tmp/census.first" "$tmp/census.last" || fail "something grows in QEMU: $(diff "$tmp/census.first" "$tmp/census.last")"
+rpc_open
+rpc vm.info "{\"vm\":{\"name\":\"vm0\",\"qmp\":\"$cluster_directory/0.qmp\"}}" >"$tmp/info" || fail "vm.info: $(cat "$tmp/info")"
+rpc_close
+jq -e '[.disks[]."bytes-changed"] | length == 3 and all(. != null and . < 67108864)' "$tmp/info" >/dev/null ||
+    fail "vm.info does not say what changed on each disk: $(cat "$tmp/info")"
 kill_all
 allocated >"$tmp/allocated"
 jq -e --argjson full "$full_clusters" 'all(.[0] <= $full and .[1] == 0)' "$tmp/allocated" >/dev/null ||
