@@ -87,11 +87,9 @@ note "restored: RTC against the host's time: $(jq -c '[.source, .rtc - .before /
 
 lose_all
 before=$(date +%s%N)
-clusnap restore c now --set-time -f json >"$tmp/restored.json" 2>"$tmp/said"
-jq -e '[.vms[] | select(.time == "set")] | length == 1' "$tmp/restored.json" >/dev/null ||
-    fail "the clock is not set where an agent runs: $(cat "$tmp/restored.json")"
-grep -q "clock was not set: .*no guest agent runs in the guest" "$tmp/said" ||
-    fail "nobody says that node 1 has no agent: $(cat "$tmp/said")"
+clusnap -q restore c now --set-time -f json >"$tmp/restored.json"
+jq -e '.vms[0].time == "set" and (.vms[1].time | contains("no guest agent runs in the guest"))' "$tmp/restored.json" >/dev/null ||
+    fail "the clock is not set where an agent runs, or that there is none is not said: $(cat "$tmp/restored.json")"
 clocks set
 note "set: $(jq -c '[.source, .rtc - .before / 1e9, .realtime / 1e9 - .before / 1e9, .steps, ."last-step"]' "$tmp"/set.[01] | tr '\n' ' ')"
 for i in $(cluster_nodes); do
