@@ -14,7 +14,6 @@ census() {
     local i
     for i in $(cluster_nodes); do
         vm_qmp "$i" '{"execute":"query-named-block-nodes","arguments":{"flat":true}}' | jq -c "$census_filter"
-        ls -l "/proc/$(vm_pid "$i")/fd" | wc -l
     done
 }
 

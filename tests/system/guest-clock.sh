@@ -2,6 +2,7 @@
 # The guest's clocks over snapshot, loss and restore (docs/guest-time.md): CLOCK_MONOTONIC goes on from the snapshot's
 # value, the wall clock stands at the snapshot's time, and --set-time sets it where a guest agent runs.  Bare QEMUs with
 # two clock sources, or libvirt domains with the argument "libvirt".
+# shellcheck disable=SC2016
 . "${srcdir:-.}/tests/lib-faults.sh"
 requires_root
 requires jq ip socat
