@@ -1,6 +1,7 @@
 /* Raw images are written directly; qcow2 images through a qemu-nbd of our own, which knows the
  * format.  The store hands pages over in its own order: neighbours are gathered into pieces of up
- * to 1 MiB, and with qemu-nbd several pieces are in flight. */
+ * to 1 MiB, and with qemu-nbd several pieces are in flight.  An image above a backing image:
+ * disk-fill-above.c. */
 #include "config.h"
 
 #include "vmm/disk-fill.h"
@@ -15,7 +16,6 @@
 
 #define PIECE_PAGES 256
 #define PIECES 8
-#define ZERO_MAX (G_GUINT64_CONSTANT (1) << 30)
 
 typedef struct
 {
@@ -159,21 +159,6 @@ create_qcow2 (const CsDisk *disk, const char *path, GError **error)
   return false;
 }
 
-/* What the backing image has there must not show through. */
-static bool
-hide_backing (Filler *filler, GError **error)
-{
-  for (guint64 at = 0; at < filler->disk->size;)
-    {
-      guint64 length = MIN (ZERO_MAX, filler->disk->size - at);
-      gint64 number = cs_nbd_zero (filler->nbd, length, at, error);
-      if (number < 0 || !cs_nbd_wait (filler->nbd, number, error))
-        return false;
-      at += length;
-    }
-  return true;
-}
-
 static bool
 fill_qcow2 (Filler *filler, CsImage *image, guint volume, GError **error)
 {
@@ -187,12 +172,12 @@ fill_qcow2 (Filler *filler, CsImage *image, guint volume, GError **error)
   filler->nbd = cs_nbd_spawn ((char **)argv, filler->path, error);
   if (filler->nbd == NULL)
     return false;
-  if (filler->disk->backing_file != NULL && !hide_backing (filler, error))
-    {
-      g_clear_pointer (&filler->nbd, cs_nbd_free);
-      return false;
-    }
-  return copy (filler, image, volume, error);
+  if (filler->disk->backing_file == NULL)
+    return copy (filler, image, volume, error);
+  bool ok = cs_disk_fill_above (filler->disk, filler->path, filler->nbd, image, volume,
+                                filler->cancellable, error);
+  g_clear_pointer (&filler->nbd, cs_nbd_free);
+  return ok;
 }
 
 bool

@@ -5,11 +5,17 @@
 #include <gio/gio.h>
 
 #include "images/image.h"
+#include "vmm/disk-nbd.h"
 #include "vmm/disk.h"
 
 /* Makes the file at @path (also open as @fd, writable and empty; or a block device with any
  * content) an image of the form of @disk, with the content of volume @volume.  Not flushed. */
 bool cs_disk_fill (const CsDisk *disk, const char *path, int fd, bool block_device, CsImage *image,
                    guint volume, GCancellable *cancellable, GError **error);
+
+/* Its part for a qcow2 image above a backing image: the new image at @path, empty, is open for
+ * writing as @top. */
+bool cs_disk_fill_above (const CsDisk *disk, const char *path, CsNbd *top, CsImage *image,
+                         guint volume, GCancellable *cancellable, GError **error);
 
 #endif

@@ -30,6 +30,7 @@
 #include <x86intrin.h>
 
 #define STEP_MAX_NS 20000000
+#define BRACKET_MAX_NS 5000000
 #define PERIOD_NS 200000000
 
 struct readings
@@ -53,13 +54,28 @@ read_clock (clockid_t clock)
   return (int64_t)time.tv_sec * 1000000000 + time.tv_nsec;
 }
 
+/* Both clocks at one moment: others may get the CPU between two readings.  False: they always did.
+ */
+static bool
+read_both (struct readings *next)
+{
+  for (unsigned i = 0; i < 10; i++)
+    {
+      next->monotonic = read_clock (CLOCK_MONOTONIC);
+      next->realtime = read_clock (CLOCK_REALTIME);
+      if (read_clock (CLOCK_MONOTONIC) - next->monotonic < BRACKET_MAX_NS)
+        return true;
+    }
+  return false;
+}
+
 /* With lock held. */
 static void
 look (void)
 {
   struct readings next = now;
-  next.monotonic = read_clock (CLOCK_MONOTONIC);
-  next.realtime = read_clock (CLOCK_REALTIME);
+  if (!read_both (&next))
+    return;
   next.tsc = __rdtsc ();
   if (next.count++ > 0)
     {

@@ -21,6 +21,11 @@ expect 0 restore demo s1 --no-wait
 if journal_has "D< restore.wait"; then fail "--no-wait waits"; fi
 if journal_has "D< job.abort"; then fail "a restore that ended well was aborted"; fi
 
+start_fake 'restore.release=result:{"vms":[{"name":"vm1","running":81000,"time":"set"},{"name":"vm2","running":81000,"time":"no agent"}]}'
+expect 0 restore demo s1 --set-time
+err_has "VM 'vm2': its clock was not set: no agent"
+if grep -q "VM 'vm1': its clock" "$work/err"; then fail "a clock that was set is complained of"; fi
+
 start_fake "restore.load=error:state:domain 'vm1' is running: shut it off first"
 expect 6 restore demo s1
 err_has "domain 'vm1' is running"

@@ -2,6 +2,7 @@
 # The guest's clocks over snapshot, loss and restore (docs/guest-time.md): CLOCK_MONOTONIC goes on from the snapshot's
 # value, the wall clock stands at the snapshot's time, and --set-time sets it where a guest agent runs.  Bare QEMUs with
 # two clock sources, or libvirt domains with the argument "libvirt".
+# shellcheck disable=SC2016
 . "${srcdir:-.}/tests/lib-faults.sh"
 requires_root
 requires jq ip socat
@@ -87,11 +88,9 @@ note "restored: RTC against the host's time: $(jq -c '[.source, .rtc - .before /
 
 lose_all
 before=$(date +%s%N)
-clusnap -q restore c now --set-time -f json >"$tmp/restored.json" 2>"$tmp/said"
-jq -e '[.vms[] | select(.time == "set")] | length == 1' "$tmp/restored.json" >/dev/null ||
-    fail "the clock is not set where an agent runs: $(cat "$tmp/restored.json")"
-grep -q "clock was not set: .*no guest agent runs in the guest" "$tmp/said" ||
-    fail "nobody says that node 1 has no agent: $(cat "$tmp/said")"
+clusnap -q restore c now --set-time -f json >"$tmp/restored.json"
+jq -e '.vms[0].time == "set" and (.vms[1].time | contains("no guest agent runs in the guest"))' "$tmp/restored.json" >/dev/null ||
+    fail "the clock is not set where an agent runs, or that there is none is not said: $(cat "$tmp/restored.json")"
 clocks set
 note "set: $(jq -c '[.source, .rtc - .before / 1e9, .realtime / 1e9 - .before / 1e9, .steps, ."last-step"]' "$tmp"/set.[01] | tr '\n' ' ')"
 for i in $(cluster_nodes); do

@@ -53,6 +53,15 @@ cs_image_foreach (CsImage *image, guint volume, CsImagePageFunc func, void *user
   return true;
 }
 
+bool
+cs_image_read (CsImage *image, guint volume, guint64 page, guint64 count, void *data,
+               GError **error)
+{
+  ck_assert_uint_le (page + count, PAGES);
+  memcpy (data, image->data + page * CS_PAGE_SIZE, count * CS_PAGE_SIZE);
+  return true;
+}
+
 typedef struct
 {
   char *directory, *path;
@@ -193,6 +202,37 @@ START_TEST (backing_does_not_show_through)
   assert_files ("base.img disk.img");
   assert_content ();
   run ("qemu-img info --output=json disk.img | grep -q '\"backing-filename\": \"base.img\"'");
+}
+END_TEST
+
+/* What the backing image holds as well does not come into the image; a cluster that differs in one
+ * byte, or is zero now, does. */
+START_TEST (backing_content_is_not_copied)
+{
+  static const guint64 cluster = 131072;
+  use_backing ();
+  memset (fixture.image.data, 5, SIZE);
+  memset (fixture.image.data + 3 * cluster, 0, cluster);
+  fixture.image.data[7 * cluster + 4711] = 6;
+  fixture.image.data[SIZE - 1] = 7;
+  restore_and_commit ();
+  assert_files ("base.img disk.img");
+  assert_content ();
+  run ("qemu-img map --output=json disk.img | grep -c '\"depth\": 0' >depths; "
+       "test \"$(cat depths)\" = 3 && rm depths");
+  run ("test $(stat -c %%b disk.img) -lt 2048");
+  run ("qemu-img check -q disk.img");
+}
+END_TEST
+
+/* It ends before the image does: zeros follow. */
+START_TEST (short_backing)
+{
+  use_backing ();
+  run ("qemu-img create -q -f qcow2 base.img 1M && qemu-io -f qcow2 -c 'write -P 5 0 1M' base.img "
+       ">/dev/null");
+  restore_and_commit ();
+  assert_content ();
 }
 END_TEST
 
@@ -375,6 +415,8 @@ main (void)
   tcase_add_test (tests, raw_where_nothing_stands);
   tcase_add_test (tests, qcow2_keeps_its_form);
   tcase_add_test (tests, backing_does_not_show_through);
+  tcase_add_test (tests, backing_content_is_not_copied);
+  tcase_add_test (tests, short_backing);
   tcase_add_test (tests, missing_backing_is_named);
   tcase_add_loop_test (tests, undone_without_commit, 0, 4);
   tcase_add_test (tests, undone_where_nothing_stood);
