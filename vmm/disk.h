@@ -6,8 +6,8 @@
  *
  *   disk.c          CsDisk and its JSON            disk-query.c    which disks there are
  *   disk-scratch.c  what one disk's capture puts    disk-capture.c  the capture of all disks
- *                   into QEMU                       disk-nbd.c      libnbd: block status, read,
- * write disk-read.c     which extents, in what order    disk-cleanup.c  after a killed daemon
+ *                   into QEMU                       disk-nbd.c      libnbd: block status, I/O
+ *   disk-read.c     which extents, in what order    disk-cleanup.c  after a killed daemon
  *   disk-rollback.c  back in place: the changed    disk-divert.c   a stopped guest's device
  *                   extents are written                            off its disk for a while
  *   disk-old.c      which pages, what content      disk-write.c    writes them
