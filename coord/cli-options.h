@@ -27,6 +27,8 @@
      "for so long, as 2s or 500ms (default: the cluster's, or 2s)")                                \
   X (DRY_RUN, "dry-run", 0, NULL, "only tell what would be freed")                                 \
   X (EAGER, "eager", 0, NULL, "load all memory before the VMs run")                                \
+  X (FILL_RATE, "fill-rate", 0, "MIB/S", "fill the memory of each VM at most so fast, 0: as fast as "  \
+     "possible (default: slower while the guest waits for pages)")                                 \
   X (VM, "vm", 0, "VM", "only this VM; may be given several times")                                \
   X (NO_WAIT, "no-wait", 0, NULL, "end when the VMs run; clusnapd goes on filling their memory")  \
   X (SET_TIME, "set-time", 0, NULL, "set the guests' clocks to the host's time, by their guest "    \

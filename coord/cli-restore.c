@@ -11,6 +11,8 @@
 
 #include <string.h>
 
+#define FILL_RATE_MAX 1000000
+
 static const CsColumn vm_columns[] = {
   { "name", "VM", CS_COLUMN_TEXT },
   { "disks", "Disks", CS_COLUMN_TIME },
@@ -19,6 +21,7 @@ static const CsColumn vm_columns[] = {
   { "running", "Time to running", CS_COLUMN_TIME },
   { "resident", "Time to resident", CS_COLUMN_TIME },
   { "faults", "Faults", CS_COLUMN_COUNT },
+  { "prefetched", "Prefetched", CS_COLUMN_COUNT },
   { 0 },
 };
 
@@ -92,6 +95,32 @@ note_times (CsCli *cli, json_object *report)
     }
 }
 
+/* Sets *@rate to the fill rate given, or to -1. */
+static bool
+parse_fill_rate (CsCli *cli, bool eager, gint64 *rate, GError **error)
+{
+  const char *text = cs_arguments_value (cli->arguments, CS_OPTION_FILL_RATE);
+  guint64 value;
+  *rate = -1;
+  if (text == NULL)
+    return true;
+  if (!g_ascii_string_to_unsigned (text, 10, 0, FILL_RATE_MAX, &value, NULL))
+    {
+      g_set_error (error, CS_ERROR, CS_ERROR_INVALID,
+                   "'--fill-rate %s' is not a number of MiB/s from 0 (as fast as possible) to %d",
+                   text, FILL_RATE_MAX);
+      return false;
+    }
+  if (eager)
+    {
+      g_set_error (error, CS_ERROR, CS_ERROR_INVALID,
+                   "'--eager' leaves nothing to fill: give either it or '--fill-rate'");
+      return false;
+    }
+  *rate = (gint64)value;
+  return true;
+}
+
 bool
 cs_cli_restore (CsCli *cli, GError **error)
 {
@@ -99,6 +128,9 @@ cs_cli_restore (CsCli *cli, GError **error)
   bool eager = cs_arguments_has (cli->arguments, CS_OPTION_EAGER);
   bool wait = !cs_arguments_has (cli->arguments, CS_OPTION_NO_WAIT);
   json_object *chosen = NULL;
+  gint64 fill_rate;
+  if (!parse_fill_rate (cli, eager, &fill_rate, error))
+    return false;
   if (!cs_name_check ("cluster", cluster, error) || !cs_name_check ("snapshot", snapshot, error)
       || !chosen_vms (cli, &chosen, error))
     return false;
@@ -113,6 +145,8 @@ cs_cli_restore (CsCli *cli, GError **error)
       cs_restore_job_new (store, cluster, snapshot, eager, wait, cli->interrupt_fd, &observer);
   if (cs_arguments_has (cli->arguments, CS_OPTION_SET_TIME))
     cs_restore_job_set_time (job);
+  if (fill_rate >= 0)
+    cs_restore_job_set_fill_rate (job, (guint)fill_rate);
   cs_restore_job_add_host (job, cli->rpc, g_steal_pointer (&vms));
   g_autoptr (CsJson) report = cs_restore_job_run (job, error);
   g_clear_pointer (&progress, cs_progress_free);

@@ -15,6 +15,8 @@ struct CsRestoreJob
   bool eager;
   bool wait;
   bool set_time;
+  bool bounded; /* by fill_rate */
+  guint fill_rate;
   CsRestoreObserver observer;
   CsHosts *hosts;
   bool begun;   /* every host has begun */
@@ -83,6 +85,13 @@ cs_restore_job_free (CsRestoreJob *job)
 }
 
 void
+cs_restore_job_set_fill_rate (CsRestoreJob *job, guint rate)
+{
+  job->bounded = true;
+  job->fill_rate = rate;
+}
+
+void
 cs_restore_job_add_host (CsRestoreJob *job, CsRpc *rpc, json_object *vms)
 {
   json_object *begin = json_object_new_object ();
@@ -90,6 +99,8 @@ cs_restore_job_add_host (CsRestoreJob *job, CsRpc *rpc, json_object *vms)
   cs_json_add_string (begin, "cluster", job->cluster);
   cs_json_add_string (begin, "snapshot", job->snapshot);
   cs_json_add_string (begin, "mode", job->eager ? "eager" : "lazy");
+  if (job->bounded)
+    cs_json_add_uint (begin, "fill-rate", job->fill_rate);
   if (vms != NULL)
     json_object_object_add (begin, "vms", vms);
   cs_hosts_add (job->hosts, rpc, begin);

@@ -46,6 +46,9 @@ void cs_restore_job_set_time (CsRestoreJob *job);
 void cs_restore_job_free (CsRestoreJob *job);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsRestoreJob, cs_restore_job_free)
 
+/* Before add_host: how fast the memory of each VM is filled at most, in MiB/s (0: no bound).  Else
+ * clusnapd decides. */
+void cs_restore_job_set_fill_rate (CsRestoreJob *job, guint rate);
 /* Adds a host: its connection (borrowed) and the names of the VMs to restore there (an array,
  * taken; NULL: all). */
 void cs_restore_job_add_host (CsRestoreJob *job, CsRpc *rpc, json_object *vms);

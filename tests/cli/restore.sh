@@ -16,6 +16,12 @@ expect 0 restore demo s1 --eager --vm vm2 -f json
 [ "$(jq -r '.vms | map(.name) | join(" ")' "$work/out")" = vm2 ] || fail "--vm does not count"
 [ "$(jq -r .running "$work/out")" = 81000 ] || fail "no raw number"
 
+expect 0 restore demo s1 --fill-rate 20
+expect 2 restore demo s1 --fill-rate fast
+err_has "'--fill-rate fast' is not a number of MiB/s"
+expect 2 restore demo s1 --fill-rate 20 --eager
+err_has "'--eager' leaves nothing to fill"
+
 start_fake
 expect 0 restore demo s1 --no-wait
 if journal_has "D< restore.wait"; then fail "--no-wait waits"; fi

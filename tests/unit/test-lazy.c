@@ -393,6 +393,150 @@ START_TEST (test_faults_first)
 END_TEST
 
 static void
+prefetch (Fixture *fixture, const guint64 *pages, guint n)
+{
+  g_autoptr (GArray) touches = g_array_new (FALSE, FALSE, sizeof (CsTouch));
+  for (guint i = 0; i < n; i++)
+    {
+      CsTouch touch = { 0, pages[i] };
+      g_array_append_val (touches, touch);
+    }
+  cs_lazy_prefetch (fixture->lazy, touches);
+}
+
+/* What an earlier restore touched is there before the fill begins, zero pages among it, and nothing
+ * else; it is no fault then. */
+START_TEST (test_prefetch)
+{
+  static const guint64 pages[] = { 2000, 10, 11, 4000 };
+  Fixture fixture;
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CsBitmap) there = cs_bitmap_new (PAGES);
+  fixture_init (&fixture, _i == 1, false);
+  fixture_begin (&fixture);
+  prefetch (&fixture, pages, G_N_ELEMENTS (pages));
+  cs_lazy_wait_prefetched (fixture.lazy, 30 * G_USEC_PER_SEC);
+  cs_mapping_present (fixture.pid, fixture.block.host, fixture.block.used_length, false, there,
+                      &error);
+  unit_assert_no_error (error);
+  ck_assert_uint_eq (cs_bitmap_count (there), G_N_ELEMENTS (pages));
+  for (guint i = 0; i < G_N_ELEMENTS (pages); i++)
+    assert_content (&fixture, pages[i]);
+  CsLazyFaults faults;
+  cs_lazy_faults (fixture.lazy, &faults);
+  ck_assert_uint_eq (faults.count, 0);
+  ck_assert_uint_eq (faults.prefetched, 3); /* page 11 is zero */
+  ck_assert (!cs_lazy_is_filled (fixture.lazy));
+  cs_lazy_start_fill (fixture.lazy);
+  wait_filled (&fixture);
+  assert_all_content (&fixture);
+  assert_scan (&fixture, 0, 1, 0);
+  fixture_end (&fixture);
+}
+END_TEST
+
+/* A prefetch that the store holds up delays nobody; the fill then begins with what it has not done.
+ */
+START_TEST (test_prefetch_held)
+{
+  static const guint64 pages[] = { 5, 4, 1, 0 };
+  Fixture fixture;
+  fixture_init (&fixture, _i == 1, false);
+  fixture_begin (&fixture);
+  fake_image_hold (fixture.image, 1);
+  prefetch (&fixture, pages, G_N_ELEMENTS (pages));
+  cs_lazy_wait_prefetched (fixture.lazy, 1000);
+  assert_content (&fixture, 1);
+  assert_content (&fixture, 4090);
+  cs_lazy_start_fill (fixture.lazy);
+  assert_content (&fixture, 0);
+  fake_image_hold (fixture.image, G_MAXUINT64);
+  wait_filled (&fixture);
+  assert_all_content (&fixture);
+  fixture_end (&fixture);
+}
+END_TEST
+
+/* An error that the prefetch meets and the fill does not is none. */
+START_TEST (test_prefetch_fails)
+{
+  static const guint64 pages[] = { 8, 9 };
+  Fixture fixture;
+  fixture_init (&fixture, _i == 1, false);
+  fixture_begin (&fixture);
+  fake_image_fail (fixture.image, 8);
+  prefetch (&fixture, pages, G_N_ELEMENTS (pages));
+  cs_lazy_wait_prefetched (fixture.lazy, 30 * G_USEC_PER_SEC);
+  ck_assert (cs_lazy_check (fixture.lazy, NULL));
+  fake_image_fail (fixture.image, G_MAXUINT64);
+  cs_lazy_start_fill (fixture.lazy);
+  wait_filled (&fixture);
+  fixture_end (&fixture);
+}
+END_TEST
+
+/* Touches are kept in their order, each once, what was there already or came by itself not. */
+START_TEST (test_touches)
+{
+  static const guint64 pages[] = { 77, 3, 4000, 5 };
+  Fixture fixture;
+  fixture_init (&fixture, _i == 1, false);
+  fixture_begin (&fixture);
+  for (guint i = 0; i < G_N_ELEMENTS (pages); i++)
+    {
+      assert_content (&fixture, pages[i]);
+      call (&fixture, OP_WRITE, pages[0], fake_image_word (pages[0]));
+    }
+  call (&fixture, OP_DISCARD, 5, 0);
+  ck_assert_uint_eq (call (&fixture, OP_READ, 5, 0), 0);
+  g_autoptr (GArray) touches = cs_lazy_touches (fixture.lazy);
+  ck_assert_uint_eq (touches->len, G_N_ELEMENTS (pages));
+  for (guint i = 0; i < G_N_ELEMENTS (pages); i++)
+    ck_assert_uint_eq (g_array_index (touches, CsTouch, i).page, pages[i]);
+  fixture_end (&fixture);
+}
+END_TEST
+
+/* Bounded or not, all of it arrives: 16 MiB. */
+START_TEST (test_fill_rate)
+{
+  static const int rates[] = { 0, 1000, CS_LAZY_RATE_ADAPTIVE };
+  for (guint i = 0; i < G_N_ELEMENTS (rates); i++)
+    {
+      Fixture fixture;
+      fixture_init (&fixture, _i == 1, false);
+      fixture_begin (&fixture);
+      cs_lazy_set_fill_rate (fixture.lazy, rates[i]);
+      cs_lazy_start_fill (fixture.lazy);
+      for (guint64 page = 0; page < PAGES; page += 64)
+        assert_content (&fixture, page);
+      wait_filled (&fixture);
+      fixture_end (&fixture);
+    }
+}
+END_TEST
+
+/* A fill at so low a rate that it would take days can be given up at once, and faults do not wait
+ * for it. */
+START_TEST (test_fill_bound)
+{
+  Fixture fixture;
+  guint64 done, total;
+  fixture_init (&fixture, _i == 1, false);
+  fixture_begin (&fixture);
+  cs_lazy_set_fill_rate (fixture.lazy, 1);
+  fake_image_hold (fixture.image, 100);
+  cs_lazy_start_fill (fixture.lazy);
+  for (guint64 page = 0; page < PAGES / 2; page++)
+    assert_content (&fixture, page);
+  cs_lazy_progress (fixture.lazy, &done, &total);
+  ck_assert_uint_le (fake_image_delivered (fixture.image), 100);
+  ck_assert_uint_ge (done, PAGES / 2 - PAGES / 8);
+  fixture_end (&fixture);
+}
+END_TEST
+
+static void
 end_lazy (Fixture *fixture, CsBitmap *dirty)
 {
   g_autoptr (GError) error = NULL;
@@ -789,6 +933,12 @@ main (void)
   add_for_each_kind (tcase, test_present);
   add_for_each_kind (tcase, test_fill);
   add_for_each_kind (tcase, test_faults_first);
+  add_for_each_kind (tcase, test_prefetch);
+  add_for_each_kind (tcase, test_prefetch_held);
+  add_for_each_kind (tcase, test_prefetch_fails);
+  add_for_each_kind (tcase, test_touches);
+  add_for_each_kind (tcase, test_fill_rate);
+  add_for_each_kind (tcase, test_fill_bound);
   add_for_each_kind (tcase, test_end);
   add_for_each_kind (tcase, test_end_in_slices);
   add_for_each_kind (tcase, test_adopt_ending);
