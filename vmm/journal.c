@@ -91,12 +91,13 @@ entry_free (gpointer entry)
 GPtrArray *
 cs_journal_read (CsJournal *journal)
 {
+  static const char *const kinds[] = { "pause", "fill", "rollback", NULL };
   GPtrArray *entries = g_ptr_array_new_with_free_func (entry_free);
   g_autoptr (GDir) listing = g_dir_open (journal->directory, 0, NULL);
   for (const char *name; listing != NULL && (name = g_dir_read_name (listing)) != NULL;)
     {
       const char *kind = strrchr (name, '.');
-      if (kind == NULL || (strcmp (kind, ".pause") != 0 && strcmp (kind, ".fill") != 0))
+      if (kind == NULL || !g_strv_contains (kinds, kind + 1))
         continue;
       g_autofree char *path = g_build_filename (journal->directory, name, NULL);
       json_object *entry = json_object_from_file (path);
@@ -141,6 +142,23 @@ recover_pause (const CsVmRef *ref, bool *recovered)
   return !running;
 }
 
+bool
+cs_journal_resume (CsJournal *journal, const char *kind, json_object *entry)
+{
+  g_autoptr (GError) error = NULL;
+  g_autoptr (CsVmRef) ref = cs_vm_ref_from_json (cs_json_member_object (entry, "vm"), &error);
+  if (ref == NULL)
+    {
+      g_warning ("damaged journal entry: %s", error->message);
+      return false;
+    }
+  bool recovered = true;
+  bool resumed = entry_is_current (entry) && recover_pause (ref, &recovered);
+  if (recovered)
+    cs_journal_remove (journal, kind, ref);
+  return resumed;
+}
+
 guint
 cs_journal_recover_pauses (CsJournal *journal)
 {
@@ -149,20 +167,9 @@ cs_journal_recover_pauses (CsJournal *journal)
   for (guint i = 0; i < entries->len; i++)
     {
       json_object *entry = g_ptr_array_index (entries, i);
-      if (g_strcmp0 (cs_json_string (entry, "kind"), "pause") != 0)
-        continue;
-      g_autoptr (GError) error = NULL;
-      g_autoptr (CsVmRef) ref = cs_vm_ref_from_json (cs_json_member_object (entry, "vm"), &error);
-      if (ref == NULL)
-        {
-          g_warning ("damaged journal entry: %s", error->message);
-          continue;
-        }
-      bool recovered = true;
-      if (entry_is_current (entry) && recover_pause (ref, &recovered))
+      if (g_strcmp0 (cs_json_string (entry, "kind"), "pause") == 0
+          && cs_journal_resume (journal, "pause", entry))
         resumed++;
-      if (recovered)
-        cs_journal_remove (journal, "pause", ref);
     }
   return resumed;
 }

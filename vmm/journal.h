@@ -4,9 +4,12 @@
  * host: the guests do not either), written before anything is done to the VM and removed when it is
  * undone:
  *
- *   KEY.pause   {"vm": ref, "pid": n, "start-time": n}   we stop and resume this VM, or have things
- * of ours in it KEY.fill    {"vm": ref, "pid": n, "start-time": n, "store": path, "restore": {...}}
- * its memory is still arriving
+ *   KEY.pause     {"vm": ref, "pid": n, "start-time": n}
+ *                 we stop and resume this VM, or have things of ours in it
+ *   KEY.fill      {…, "store": path, "restore": {...}}
+ *                 its memory is still arriving
+ *   KEY.rollback  {…, "job": id, "store", "cluster", "snapshot", "vms": [name], "phase"}
+ *                 it is being taken back (vmm/host-rollback-journal.c)
  *
  * KEY is the SHA-256 of the VM's key.  Any thread.
  */
@@ -21,7 +24,7 @@ typedef struct CsJournal CsJournal;
 CsJournal *cs_journal_open (const char *directory, GError **error);
 void cs_journal_free (CsJournal *journal);
 
-/* @kind: "pause" or "fill".  @extra: NULL, or further members (taken). */
+/* @kind: "pause", "fill" or "rollback".  @extra: NULL, or further members (taken). */
 bool cs_journal_add (CsJournal *journal, const char *kind, const CsVmRef *ref, pid_t pid,
                      json_object *extra, GError **error);
 void cs_journal_remove (CsJournal *journal, const char *kind, const CsVmRef *ref);
@@ -33,5 +36,9 @@ GPtrArray *cs_journal_read (CsJournal *journal);
 /* Resumes what a killed daemon had paused and takes its things out of those QEMUs.  Returns the
  * number of VMs that were resumed. An entry of a process that is gone is dropped. */
 guint cs_journal_recover_pauses (CsJournal *journal);
+
+/* The same for the VM of one @entry; its entry of kind @kind is removed unless the VM could not be
+ * reached.  True when the VM had to be resumed. */
+bool cs_journal_resume (CsJournal *journal, const char *kind, json_object *entry);
 
 #endif
