@@ -20,7 +20,7 @@ drawn (const char *rows)
 
 #define ROW(name, parent, created)                                                                 \
   "{\"cluster\":\"c\",\"snapshot\":\"" name "\",\"parent\":" parent ",\"created\":\"" created "\"" \
-                                                                                              "}"
+  "}"
 
 START_TEST (branches)
 {
