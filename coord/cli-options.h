@@ -29,6 +29,8 @@
   X (EAGER, "eager", 0, NULL, "load all memory before the VMs run")                                \
   X (VM, "vm", 0, "VM", "only this VM; may be given several times")                                \
   X (NO_WAIT, "no-wait", 0, NULL, "end when the VMs run; clusnapd goes on filling their memory")   \
+  X (SET_TIME, "set-time", 0, NULL, "set the guests' clocks to the host's time, by their guest "    \
+     "agents (qemu-ga)")                                                                           \
   X (ONLY, "only", 0, "VM,...", "take only these VMs back; the others run on as they are, so that " \
      "messages between the VMs may then contradict each other; may be given several times")
 // clang-format on

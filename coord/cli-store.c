@@ -7,6 +7,7 @@ const CsColumn cs_store_stats_columns[] = {
   { "path", "Path", CS_COLUMN_TEXT },
   { "uuid", "UUID", CS_COLUMN_TEXT },
   { "snapshots", "Snapshots", CS_COLUMN_COUNT },
+  { "roots", "Roots", CS_COLUMN_COUNT },
   { "images", "Images", CS_COLUMN_COUNT },
   { "segments", "Segments", CS_COLUMN_COUNT },
   { "bytes", "Size", CS_COLUMN_SIZE },

@@ -14,6 +14,7 @@ struct CsRestoreJob
   char *snapshot;
   bool eager;
   bool wait;
+  bool set_time;
   CsRestoreObserver observer;
   CsHosts *hosts;
   bool begun;   /* every host has begun */
@@ -64,6 +65,12 @@ cs_restore_job_new (const char *store, const char *cluster, const char *snapshot
 }
 
 void
+cs_restore_job_set_time (CsRestoreJob *job)
+{
+  job->set_time = true;
+}
+
+void
 cs_restore_job_free (CsRestoreJob *job)
 {
   if (job == NULL)
@@ -107,7 +114,10 @@ run_stage (CsRestoreJob *job, json_object *report, CsRestoreStage stage, GError 
           table[stage].name);
   if (job->observer.stage != NULL)
     job->observer.stage (stage, job->observer.data);
-  if (!cs_hosts_request (job->hosts, table[stage].method, NULL, 0, error))
+  g_autoptr (CsJson) extra = json_object_new_object ();
+  if (stage == CS_RESTORE_STAGE_RELEASE && job->set_time)
+    json_object_object_add (extra, "set-time", json_object_new_boolean (true));
+  if (!cs_hosts_request (job->hosts, table[stage].method, extra, 0, error))
     return false;
   job->running = job->running || stage == CS_RESTORE_STAGE_RELEASE;
   cs_vm_report_add (report, job->hosts, longest[stage]);

@@ -5,9 +5,9 @@
  * has pages in is left for the next run; one with less than a quarter of dead pages is
  * left until it has more.  Segments are never merged.
  *
- * Roots are the images that manifests name, and those pinned or held in memory (roots.h).  What
- * their merged maps refer to is live.  Other images are either ancestors of a root, whose
- * files are still needed as part of its map, or garbage.
+ * Roots are the images that manifests and the documents under roots/ name, and those pinned or held
+ * in memory (roots.h).  What their merged maps refer to is live.  Other images are either ancestors
+ * of a root, whose files are still needed as part of its map, or garbage.
  *
  *   1  mark       all roots; without any lock.  Every manifest and every root must be
  *                 readable, else nothing can be proven dead: the run ends here with an error
@@ -35,6 +35,7 @@
 #include "images/gc.h"
 
 #include "common/error.h"
+#include "images/document.h"
 
 typedef struct
 {
@@ -84,29 +85,51 @@ mark_image (Gc *gc, const char *id, GError **error)
   return true;
 }
 
+/* Takes @document; NULL: @cause, an error of reading it, is taken up.  One that was deleted since
+ * it was listed needs nothing. */
+static bool
+mark_document (Gc *gc, json_object *document, GError **cause)
+{
+  if (document == NULL && g_error_matches (*cause, CS_ERROR, CS_ERROR_NOT_FOUND))
+    {
+      g_clear_error (cause);
+      return true;
+    }
+  g_autoptr (GPtrArray) ids =
+      document != NULL ? cs_document_images (document, CS_ERROR_CORRUPT, cause) : NULL;
+  bool ok = ids != NULL;
+  for (guint i = 0; ok && i < ids->len; i++)
+    ok = mark_image (gc, ids->pdata[i], cause);
+  json_object_put (document);
+  return ok;
+}
+
 static bool
 mark_manifest (Gc *gc, const CsManifestName *name, GError **error)
 {
   g_autoptr (GError) cause = NULL;
-  bool ok = false;
   json_object *manifest = cs_store_manifest_get (gc->store, name->cluster, name->snapshot, &cause);
-  g_autoptr (GPtrArray) ids =
-      manifest != NULL ? cs_manifest_images (manifest, CS_ERROR_CORRUPT, &cause) : NULL;
-  if (ids != NULL)
-    {
-      ok = true;
-      for (guint i = 0; ok && i < ids->len; i++)
-        ok = mark_image (gc, ids->pdata[i], &cause);
-    }
-  else if (g_error_matches (cause, CS_ERROR, CS_ERROR_NOT_FOUND))
-    ok = true; /* deleted since it was listed */
-  json_object_put (manifest);
+  bool ok = mark_document (gc, manifest, &cause);
   if (!ok)
     g_set_error (error, CS_ERROR, CS_ERROR_CORRUPT,
                  "nothing was removed, as it cannot be told what snapshot '%s' of cluster '%s' "
                  "needs: %s; repair or delete this snapshot first",
                  name->snapshot, name->cluster, cause->message);
   return ok;
+}
+
+static bool
+mark_persistent_root (Gc *gc, const char *name, GError **error)
+{
+  g_autoptr (GError) cause = NULL;
+  json_object *root = cs_store_root_get (gc->store, name, &cause);
+  if (mark_document (gc, root, &cause))
+    return true;
+  g_set_error (error, CS_ERROR, CS_ERROR_CORRUPT,
+               "nothing was removed, as it cannot be told what root '%s' needs: %s; end what uses "
+               "it (a clone, a restore), then remove 'roots/%s'",
+               name, cause->message, name);
+  return false;
 }
 
 /* Roots in memory.  A pinned id that was never published needs nothing. */
@@ -138,6 +161,12 @@ mark (Gc *gc, GError **error)
     if (!report_progress (gc, i, manifests->len, error)
         || !mark_manifest (gc, manifests->pdata[i], error))
       return false;
+  g_autoptr (GPtrArray) roots = cs_store_root_list (gc->store, error);
+  for (guint i = 0; roots != NULL && i < roots->len; i++)
+    if (!mark_persistent_root (gc, roots->pdata[i], error))
+      return false;
+  if (roots == NULL)
+    return false;
   cs_roots_lock (gc->store->roots);
   g_autoptr (GPtrArray) ids = cs_roots_list (gc->store->roots);
   cs_roots_unlock (gc->store->roots);
@@ -315,6 +344,8 @@ cs_store_gc (CsStore *store, bool dry_run, CsProgressFunc progress, void *data,
              CsStoreGcReport *report, GError **error)
 {
   CsStoreGcReport ignored;
+  if (!cs_store_check_writable (store, error))
+    return false;
   Gc gc = { .store = store,
             .dry_run = dry_run,
             .progress = progress,

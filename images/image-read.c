@@ -129,6 +129,50 @@ read_frame (CsStore *store, CsLocation location, CsFrameCodec *codec, CsFrame *f
   return false;
 }
 
+/* Through the cache: rolling back again and again wants the same pages every time. */
+static bool
+visit_placed (CsImage *image, guint volume, const GArray *pages, CsImagePageFunc func,
+              void *user_data, GError **error)
+{
+  const CsFrame *frame = NULL;
+  CsLocation loaded = CS_LOCATION_ZERO;
+  bool ok = true;
+  for (guint i = 0; ok && i < pages->len; i++)
+    {
+      const CsPlacedPage *placed = &g_array_index (pages, CsPlacedPage, i);
+      if (frame == NULL || !same_frame (loaded, placed->location))
+        {
+          cs_cached_frame_unref (frame);
+          frame = cs_frame_cache_get (image->store->cache, placed->location, error);
+          loaded = placed->location;
+        }
+      const guint8 *content = frame != NULL ? cs_frame_page (frame, placed->location, error) : NULL;
+      if (content == NULL)
+        cs_image_prefix_error (image, volume, error);
+      ok = content != NULL && func (placed->page, content, user_data, error);
+    }
+  cs_cached_frame_unref (frame);
+  return ok;
+}
+
+bool
+cs_image_read_pages (CsImage *image, guint volume, const guint64 *pages, gsize n,
+                     CsImagePageFunc func, void *user_data, GError **error)
+{
+  const CsPageMap *map = cs_image_volume (image, volume)->map;
+  g_autoptr (GArray) placed = g_array_sized_new (FALSE, FALSE, sizeof (CsPlacedPage), (guint)n);
+  for (gsize i = 0; i < n; i++)
+    {
+      if (!check_range (image, volume, pages[i], 1, error))
+        return false;
+      CsPlacedPage page = { .location = cs_page_map_get (map, pages[i]), .page = pages[i] };
+      if (page.location != CS_LOCATION_ZERO)
+        g_array_append_val (placed, page);
+    }
+  cs_placed_pages_sort (placed);
+  return visit_placed (image, volume, placed, func, user_data, error);
+}
+
 bool
 cs_image_foreach (CsImage *image, guint volume, CsImagePageFunc func, void *user_data,
                   GError **error)

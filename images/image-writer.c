@@ -26,7 +26,7 @@ cs_image_writer_new (CsStore *store, const char *parent, GError **error)
   writer->store = store;
   writer->volumes = g_ptr_array_new_with_free_func (volume_free);
   writer->digest = cs_digest_new (error);
-  if (writer->digest == NULL)
+  if (writer->digest == NULL || !cs_store_check_writable (store, error))
     return NULL;
   if (parent != NULL && (writer->parent = cs_image_open (store, parent, error)) == NULL)
     {

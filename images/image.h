@@ -111,6 +111,10 @@ typedef bool (*CsImagePageFunc) (guint64 page, const void *data, void *user_data
 bool cs_image_foreach (CsImage *image, guint volume, CsImagePageFunc func, void *user_data,
                        GError **error);
 
+/* The same for the @n pages of @pages, whatever their order (zero ones are left out). */
+bool cs_image_read_pages (CsImage *image, guint volume, const guint64 *pages, gsize n,
+                          CsImagePageFunc func, void *user_data, GError **error);
+
 /* Reads everything back: every frame's checksum and every page's SHA-256.  Names the damaged
  * object. *@pages is the number of pages checked.  Pages are read once even where
  * many volumes share them. */

@@ -6,6 +6,8 @@
 
 /* Open files: well below the usual limit of 1024 descriptors. */
 #define MAX_OPEN 128
+/* Of a reader: each may keep one replaced segment from giving its space back. */
+#define MAX_OPEN_READER 16
 
 typedef struct
 {
@@ -19,6 +21,8 @@ struct CsSegmentTable
   /* immutable */
   CsBackend *backend;
   guint8 store[16];
+  bool reader;
+  guint max_open;
 
   /* under lock */
   GMutex lock;
@@ -64,14 +68,31 @@ add_object (const char *name, guint64 size, void *data, GError **error)
   return true;
 }
 
-CsSegmentTable *
-cs_segment_table_new (CsBackend *backend, const guint8 *store, GError **error)
+static CsSegmentTable *
+table_alloc (CsBackend *backend, const guint8 *store)
 {
-  g_autoptr (CsSegmentTable) table = g_new0 (CsSegmentTable, 1);
+  CsSegmentTable *table = g_new0 (CsSegmentTable, 1);
   table->backend = backend;
   memcpy (table->store, store, sizeof table->store);
   g_mutex_init (&table->lock);
   table->entries = g_hash_table_new_full (NULL, NULL, NULL, entry_free);
+  table->max_open = MAX_OPEN;
+  return table;
+}
+
+CsSegmentTable *
+cs_segment_table_new_reader (CsBackend *backend, const guint8 *store)
+{
+  CsSegmentTable *table = table_alloc (backend, store);
+  table->reader = true;
+  table->max_open = MAX_OPEN_READER;
+  return table;
+}
+
+CsSegmentTable *
+cs_segment_table_new (CsBackend *backend, const guint8 *store, GError **error)
+{
+  g_autoptr (CsSegmentTable) table = table_alloc (backend, store);
   if (!cs_backend_list (backend, "segments/", add_object, table, error))
     return NULL;
   return g_steal_pointer (&table);
@@ -94,7 +115,7 @@ make_room (CsSegmentTable *table)
   Entry *oldest = NULL;
   GHashTableIter iter;
   gpointer value;
-  if (table->n_open < MAX_OPEN)
+  if (table->n_open < table->max_open)
     return;
   g_hash_table_iter_init (&iter, table->entries);
   while (g_hash_table_iter_next (&iter, NULL, &value))
@@ -122,6 +143,17 @@ take_open (CsSegmentTable *table, guint32 number, bool *known)
   return segment;
 }
 
+/* For a reader the version that was just opened is the one to keep. */
+static void
+note_version (CsSegmentTable *table, CsSegment *segment)
+{
+  CsSegmentInfo info = { .number = cs_segment_number (segment),
+                         .nonce = cs_segment_nonce (segment),
+                         .size = cs_segment_size (segment),
+                         .pages = cs_segment_n_pages (segment) };
+  cs_segment_table_set (table, &info);
+}
+
 CsSegment *
 cs_segment_table_open (CsSegmentTable *table, guint32 number, GError **error)
 {
@@ -129,7 +161,7 @@ cs_segment_table_open (CsSegmentTable *table, guint32 number, GError **error)
   CsSegment *segment = take_open (table, number, &known);
   if (segment != NULL)
     return segment;
-  if (!known)
+  if (!known && !table->reader)
     {
       g_autofree char *name = cs_segment_object_name (number);
       g_set_error (error, CS_ERROR, CS_ERROR_CORRUPT, "segment '%s' is missing", name);
@@ -141,6 +173,8 @@ cs_segment_table_open (CsSegmentTable *table, guint32 number, GError **error)
       cs_segment_table_note_damage (table, number);
       return NULL;
     }
+  if (table->reader)
+    note_version (table, segment);
   g_mutex_lock (&table->lock);
   Entry *entry = find (table, number);
   /* Keep it only if it is still the version the table knows. */

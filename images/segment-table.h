@@ -24,6 +24,10 @@ CsSegmentTable *cs_segment_table_new (CsBackend *backend, const guint8 *store, G
 void cs_segment_table_free (CsSegmentTable *table);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsSegmentTable, cs_segment_table_free)
 
+/* A table of a store that another process changes: it lists nothing, and knows every segment that
+ * is there at the moment of opening it. */
+CsSegmentTable *cs_segment_table_new_reader (CsBackend *backend, const guint8 *store);
+
 /* The segment open for reading (a reference), or NULL with CORRUPT. */
 CsSegment *cs_segment_table_open (CsSegmentTable *table, guint32 number, GError **error);
 

@@ -1,5 +1,6 @@
 #include "config.h"
 
+#include "images/document.h"
 #include "images/image-private.h"
 
 static bool
@@ -38,27 +39,29 @@ count_pages (CsStore *store, const char *id)
   return pages;
 }
 
+/* Takes @document, which is NULL where it cannot be read. */
 static void
-add_manifest (CsStore *store, const CsManifestName *name, GHashTable *seen, CsStoreStats *stats)
+add_document (CsStore *store, json_object *document, GHashTable *seen, CsStoreStats *stats)
 {
-  json_object *manifest = cs_store_manifest_get (store, name->cluster, name->snapshot, NULL);
-  g_autoptr (GPtrArray) ids = manifest != NULL ? cs_manifest_images (manifest, 0, NULL) : NULL;
+  g_autoptr (GPtrArray) ids = document != NULL ? cs_document_images (document, 0, NULL) : NULL;
   for (guint i = 0; ids != NULL && i < ids->len; i++)
     if (g_hash_table_add (seen, g_strdup (ids->pdata[i])))
       stats->referenced += count_pages (store, ids->pdata[i]);
-  json_object_put (manifest);
+  json_object_put (document);
 }
 
 bool
 cs_store_stats (CsStore *store, CsStoreStats *stats, GError **error)
 {
-  static const char *const prefixes[] = { "segments/", "images/", "manifests/" };
+  static const char *const prefixes[] = { "segments/", "images/", "manifests/", "roots/" };
   *stats = (CsStoreStats){ 0 };
   g_autoptr (GPtrArray) manifests = cs_store_manifest_list (store, NULL, error);
-  g_autoptr (GPtrArray) images = manifests != NULL ? cs_store_list_images (store, error) : NULL;
+  g_autoptr (GPtrArray) roots = manifests != NULL ? cs_store_root_list (store, error) : NULL;
+  g_autoptr (GPtrArray) images = roots != NULL ? cs_store_list_images (store, error) : NULL;
   if (images == NULL)
     return false;
   stats->snapshots = manifests->len;
+  stats->roots = roots->len;
   stats->images = images->len;
   for (guint i = 0; i < G_N_ELEMENTS (prefixes); i++)
     if (!cs_backend_list (store->backend, prefixes[i], add_size, &stats->bytes, error))
@@ -73,6 +76,12 @@ cs_store_stats (CsStore *store, CsStoreStats *stats, GError **error)
   stats->raw_bytes = stats->pages * CS_PAGE_LENGTH;
   g_autoptr (GHashTable) seen = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   for (guint i = 0; i < manifests->len; i++)
-    add_manifest (store, manifests->pdata[i], seen, stats);
+    {
+      const CsManifestName *name = manifests->pdata[i];
+      add_document (store, cs_store_manifest_get (store, name->cluster, name->snapshot, NULL), seen,
+                    stats);
+    }
+  for (guint i = 0; i < roots->len; i++)
+    add_document (store, cs_store_root_get (store, roots->pdata[i], NULL), seen, stats);
   return true;
 }

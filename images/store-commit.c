@@ -66,6 +66,8 @@ bool
 cs_store_commit (CsStore *store, GError **error)
 {
   bool ok = true;
+  if (!cs_store_check_writable (store, error))
+    return false;
   g_mutex_lock (&store->commit_lock);
   g_autoptr (GPtrArray) finished = take_finished (store);
   cs_packer_flush (store->packer);

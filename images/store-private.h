@@ -23,6 +23,7 @@ void cs_finished_image_free (CsFinishedImage *finished);
 struct CsStore
 {
   /* immutable */
+  bool reader; /* without lock, index and packer */
   char *path;
   char *uuid;
   guint8 uuid_bytes[16];
@@ -44,9 +45,14 @@ struct CsStore
 /* cs_store_open over any backend (taken, also on error); @path is for the lock and the index. */
 CsStore *cs_store_open_backend (const char *path, CsBackend *backend, GError **error);
 
-/* The ids of the images that a manifest document names (borrowed from it); CORRUPT or INVALID
- * by @code when it is not as it must be. */
-GPtrArray *cs_manifest_images (json_object *manifest, int code, GError **error);
+CsStore *cs_store_open_reader_backend (const char *path, CsBackend *backend, GError **error);
+
+/* What both kinds of opening begin with; takes @backend. */
+CsStore *cs_store_alloc (const char *path, CsBackend *backend);
+bool cs_store_check_directory (const char *path, GError **error);
+
+/* PERMISSION for a reader. */
+bool cs_store_check_writable (const CsStore *store, GError **error);
 
 /* Published images: GPtrArray of ids. */
 GPtrArray *cs_store_list_images (CsStore *store, GError **error);

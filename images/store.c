@@ -71,8 +71,8 @@ take_lock (CsStore *store, GError **error)
   return true;
 }
 
-static bool
-check_directory (const char *path, GError **error)
+bool
+cs_store_check_directory (const char *path, GError **error)
 {
   struct stat st;
   if (stat (path, &st) < 0)
@@ -99,9 +99,9 @@ open_index (CsStore *store)
 }
 
 CsStore *
-cs_store_open_backend (const char *path, CsBackend *backend, GError **error)
+cs_store_alloc (const char *path, CsBackend *backend)
 {
-  g_autoptr (CsStore) store = g_new0 (CsStore, 1);
+  CsStore *store = g_new0 (CsStore, 1);
   store->path = g_strdup (path);
   store->lock_fd = -1;
   store->backend = backend;
@@ -110,6 +110,13 @@ cs_store_open_backend (const char *path, CsBackend *backend, GError **error)
   g_mutex_init (&store->gc_lock);
   g_mutex_init (&store->commit_lock);
   g_mutex_init (&store->finished_lock);
+  return store;
+}
+
+CsStore *
+cs_store_open_backend (const char *path, CsBackend *backend, GError **error)
+{
+  g_autoptr (CsStore) store = cs_store_alloc (path, backend);
   /* The header comes first: nothing is created in a directory that is not ours. */
   store->uuid = cs_store_header_read (backend, path, error);
   if (store->uuid == NULL || !take_lock (store, error) || !cs_backend_clean (backend, error))
@@ -128,7 +135,7 @@ cs_store_open_backend (const char *path, CsBackend *backend, GError **error)
 CsStore *
 cs_store_open (const char *path, GError **error)
 {
-  if (!check_directory (path, error))
+  if (!cs_store_check_directory (path, error))
     return NULL;
   return cs_store_open_backend (path, cs_backend_local_new (path), error);
 }

@@ -6,6 +6,7 @@
  *   segments/NNNNNNNN          immutable; frames of compressed pages and a footer
  *   images/ID                  the page map of one image, a delta to its parent
  *   manifests/CLUSTER/SNAPSHOT a JSON document; a snapshot exists when this does
+ *   roots/NAME                 a JSON document that keeps images alive as a manifest does
  *   index/                     LMDB, SHA-256 -> page location; only a cache
  *   lock                       held (flock) by the one process that has it open
  *   tmp/                       what is being written; emptied when a store is opened
@@ -34,6 +35,11 @@ bool cs_store_init (const char *path, GError **error);
 CsStore *cs_store_open (const char *path, GError **error);
 void cs_store_close (CsStore *store);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsStore, cs_store_close)
+
+/* Opens it for reading images and documents only, beside a process that has it open, garbage
+ * collection included.  What the caller reads must be kept alive: by a manifest, a root, or a pin
+ * of the other process.  Whatever would write fails with PERMISSION. */
+CsStore *cs_store_open_reader (const char *path, GError **error);
 
 const char *cs_store_path (const CsStore *store);
 const char *cs_store_uuid (const CsStore *store);
@@ -71,6 +77,16 @@ typedef struct
  * CsManifestName with a free function. */
 GPtrArray *cs_store_manifest_list (CsStore *store, const char *cluster, GError **error);
 
+/* Roots: documents that keep images alive without being snapshots, for what goes on reading them
+ * although their snapshot may be deleted (the disks of a clone or of a restore).  Unlike a pin
+ * a root outlives the process.  Names, the member "images", durability and errors are as a
+ * manifest's; "format" and "version" are added by put.  A damaged root stops garbage collection. */
+bool cs_store_root_put (CsStore *store, const char *name, json_object *root, GError **error);
+json_object *cs_store_root_get (CsStore *store, const char *name, GError **error);
+bool cs_store_root_remove (CsStore *store, const char *name, GError **error);
+/* The names, sorted: GPtrArray of strings with a free function. */
+GPtrArray *cs_store_root_list (CsStore *store, GError **error);
+
 /* An image that is not (or no longer) named by a manifest but still needed: the
  * base of a running VM's next delta, or the source of a lazy restore.  Counted;
  * kept in memory only. */
@@ -92,10 +108,10 @@ typedef struct
 
 /* Gives the space of unreachable objects back.  Safe at any moment: work of
  * writers in progress is left alone, and an interruption (also kill -9) leaves
- * every listed snapshot whole.  Images that no manifest names, not pinned and not just
+ * every listed snapshot whole.  Images that no manifest or root names, not pinned and not just
  * committed, cannot be opened afterwards, even where descendants still need their file.
- * Refuses with CORRUPT, removing nothing, while a manifest or an image that one names is
- * damaged: what that needs cannot be told; delete that snapshot first.
+ * Refuses with CORRUPT, removing nothing, while a manifest, a root or an image that one names
+ * is damaged: what that needs cannot be told; delete that snapshot first.
  * @dry_run only reports (bytes_freed is then an estimate). */
 bool cs_store_gc (CsStore *store, bool dry_run, CsProgressFunc progress, void *data,
                   CsStoreGcReport *report, GError **error);
@@ -103,12 +119,13 @@ bool cs_store_gc (CsStore *store, bool dry_run, CsProgressFunc progress, void *d
 typedef struct
 {
   guint64 snapshots;
+  guint64 roots;
   guint64 images;
   guint64 segments;
   guint64 bytes; /* all objects, as the backend holds them */
   guint64 segment_bytes;
   guint64 pages;      /* stored, distinct */
-  guint64 referenced; /* non-zero pages of all listed snapshots, counted once per image */
+  guint64 referenced; /* non-zero pages of all listed snapshots and roots, counted once per image */
   guint64 raw_bytes;  /* pages * 4 KiB: before compression */
 } CsStoreStats;
 

@@ -106,6 +106,12 @@ cs_cold_restore_hand_over (CsColdRestore *cold)
   cs_vm_set_filling (cold->options.vm, g_steal_pointer (&cold->restore));
 }
 
+CsMonitor *
+cs_cold_restore_monitor (const CsColdRestore *cold)
+{
+  return cs_restore_monitor (cold->restore);
+}
+
 const CsRestoreTimes *
 cs_cold_restore_times (const CsColdRestore *cold)
 {

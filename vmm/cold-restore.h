@@ -32,6 +32,8 @@ bool cs_cold_restore_resume (CsColdRestore *cold, GError **error);
 void cs_cold_restore_hand_over (CsColdRestore *cold);
 void cs_cold_restore_free (CsColdRestore *cold);
 
+/* After load, until hand_over.  Borrowed. */
+CsMonitor *cs_cold_restore_monitor (const CsColdRestore *cold);
 /* After load. */
 const CsRestoreTimes *cs_cold_restore_times (const CsColdRestore *cold);
 

@@ -4,6 +4,7 @@
 
 #include "common/error.h"
 #include "common/json.h"
+#include "vmm/host-rollback.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -278,6 +279,8 @@ cs_daemon_recover (CsDaemon *daemon)
   guint resumed = cs_journal_recover_pauses (daemon->journal);
   if (resumed > 0)
     g_message ("resumed %u VM(s) that a clusnapd before us had paused", resumed);
+  /* Before the fills: what is taken back again needs no more memory of before. */
+  cs_host_rollback_recover (daemon);
   g_autoptr (GPtrArray) entries = cs_journal_read (daemon->journal);
   for (guint i = 0; i < entries->len; i++)
     {

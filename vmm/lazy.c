@@ -316,6 +316,42 @@ cs_lazy_place (CsLazy *lazy, CsLazyBlock *block, guint64 page, guint64 count, co
   return true;
 }
 
+/* Lock held. */
+static CsLazyBlock *
+find_lazy (CsLazy *lazy, const char *name)
+{
+  for (guint i = 0; i < lazy->blocks->len; i++)
+    {
+      CsLazyBlock *block = g_ptr_array_index (lazy->blocks, i);
+      if (block->lazy && g_str_equal (block->info.name, name))
+        return block;
+    }
+  return NULL;
+}
+
+bool
+cs_lazy_get_placed (CsLazy *lazy, const char *name, CsBitmap *placed)
+{
+  g_mutex_lock (&lazy->lock);
+  const CsLazyBlock *block = find_lazy (lazy, name);
+  bool known = block != NULL && cs_bitmap_size (block->placed) == cs_bitmap_size (placed);
+  if (known)
+    cs_bitmap_or (placed, block->placed);
+  g_mutex_unlock (&lazy->lock);
+  return known;
+}
+
+bool
+cs_lazy_put (CsLazy *lazy, const char *name, guint64 page, guint64 count, const void *data,
+             GError **error)
+{
+  g_mutex_lock (&lazy->lock);
+  CsLazyBlock *block = find_lazy (lazy, name);
+  bool ok = block == NULL || cs_lazy_place (lazy, block, page, count, data, error);
+  g_mutex_unlock (&lazy->lock);
+  return ok;
+}
+
 CsTracker *
 cs_lazy_tracker (CsLazy *lazy)
 {

@@ -46,6 +46,13 @@ typedef struct
 } CsLazyFaults;
 void cs_lazy_faults (CsLazy *lazy, CsLazyFaults *faults);
 
+/* For a rollback while memory arrives (VM stopped): ORs the pages of the block @name that were put
+ * into @placed; false where the block is not lazy (all of it is there). */
+bool cs_lazy_get_placed (CsLazy *lazy, const char *name, CsBitmap *placed);
+/* Puts other content than the image's where nothing was put yet; what was is left as it is. */
+bool cs_lazy_put (CsLazy *lazy, const char *name, guint64 page, guint64 count, const void *data,
+                  GError **error);
+
 /* VM stopped, filled: leaves MISSING mode (scan, unregister, register, protect) for as much memory
  * as takes @budget us or a little more, ORing what was written so far into @dirty[i] for tracker
  * block i.  To be called again, in another pause, until *@finished; after that faults are the

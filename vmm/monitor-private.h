@@ -20,6 +20,9 @@ typedef struct
   bool (*stop) (CsMonitor *monitor, gint64 deadline, GError **error);
   bool (*cont) (CsMonitor *monitor, gint64 deadline, GError **error);
   char *(*xml) (CsMonitor *monitor, GError **error); /* NULL: no libvirt domain */
+  /* A command of the guest agent; BUSY while it cannot be reached.  NULL: no libvirt domain. */
+  bool (*agent) (CsMonitor *monitor, const char *text, gint64 deadline, char **reply,
+                 GError **error);
 } CsMonitorClass;
 
 /* The head of each transport's own struct. */

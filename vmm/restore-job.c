@@ -11,7 +11,11 @@
 #include "common/json.h"
 #include "vmm/cold-restore.h"
 #include "vmm/fan-out.h"
+#include "vmm/guest-agent.h"
 #include "vmm/manifest-vms.h"
+
+/* What a guest agent may take for setting the time. */
+#define SET_TIME_LIMIT (10 * G_USEC_PER_SEC)
 
 typedef struct
 {
@@ -20,6 +24,7 @@ typedef struct
   json_object *document; /* of the manifest, borrowed from it */
   CsColdRestore *restore;
   gint64 running_at;
+  char *time; /* "set", or why not; NULL: not asked for */
 } Participant;
 
 typedef struct RestoreJob
@@ -50,6 +55,13 @@ static const char *
 participant_name (const Participant *one)
 {
   return cs_json_string (one->document, "name");
+}
+
+static void
+participant_free (gpointer data)
+{
+  g_free (((Participant *)data)->time);
+  g_free (data);
 }
 
 static void
@@ -138,7 +150,7 @@ job_new (CsRpcPeer *peer, json_object *params, GError **error)
   job->lazy = g_strcmp0 (cs_json_string (params, "mode"), "eager") != 0;
   job->begun_at = g_get_monotonic_time ();
   job->cancellable = g_cancellable_new ();
-  job->participants = g_ptr_array_new_with_free_func (g_free);
+  job->participants = g_ptr_array_new_with_free_func (participant_free);
   return job;
 }
 
@@ -235,6 +247,26 @@ resume_one (gpointer data, GError **error)
   return true;
 }
 
+/* A guest without an agent is no failure. */
+static bool
+set_time_one (gpointer data, GError **error)
+{
+  Participant *one = data;
+  g_autoptr (GError) reason = NULL;
+  bool set = cs_guest_agent_set_time (cs_cold_restore_monitor (one->restore),
+                                      g_get_monotonic_time () + SET_TIME_LIMIT, &reason);
+  one->time = g_strdup (set ? "set" : reason->message);
+  return true;
+}
+
+static bool
+wants_time (json_object *params)
+{
+  json_object *value = NULL;
+  return json_object_object_get_ex (params, "set-time", &value)
+         && json_object_is_type (value, json_type_boolean) && json_object_get_boolean (value);
+}
+
 json_object *
 cs_rpc_restore_release (CsRpcPeer *peer, json_object *params, GError **error)
 {
@@ -251,6 +283,8 @@ cs_rpc_restore_release (CsRpcPeer *peer, json_object *params, GError **error)
       || !cs_fan_out (job->participants, resume_one, error))
     return give_up (peer);
   job->released = true;
+  if (wants_time (params))
+    cs_fan_out (job->participants, set_time_one, NULL);
   json_object *result = json_object_new_object ();
   json_object *vms = json_object_new_array ();
   for (guint i = 0; i < job->participants->len; i++)
@@ -259,6 +293,7 @@ cs_rpc_restore_release (CsRpcPeer *peer, json_object *params, GError **error)
       json_object *vm = json_object_new_object ();
       cs_json_add_string (vm, "name", participant_name (one));
       cs_json_add_uint (vm, "running", (guint64)(one->running_at - job->begun_at));
+      cs_json_add_string (vm, "time", one->time);
       json_object_array_add (vms, vm);
       cs_cold_restore_hand_over (one->restore);
     }

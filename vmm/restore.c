@@ -347,6 +347,12 @@ cs_restore_steal_monitor (CsRestore *restore)
   return g_steal_pointer (&restore->monitor);
 }
 
+CsLazy *
+cs_restore_lazy (CsRestore *restore)
+{
+  return restore->lazy;
+}
+
 CsTracker *
 cs_restore_tracker (CsRestore *restore)
 {

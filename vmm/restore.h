@@ -58,6 +58,9 @@ CsTracker *cs_restore_steal_tracker (CsRestore *restore); /* after finish */
  * NULL-terminated array of bitmaps (passes to the caller). */
 CsBitmap **cs_restore_steal_dirty (CsRestore *restore);
 
+/* What still fills its memory; NULL: nothing does.  Borrowed. */
+CsLazy *cs_restore_lazy (CsRestore *restore);
+
 /* For the journal, after load: what a restarted clusnapd needs to go on filling; NULL when all is
  * resident.  Taken up after resume, `finish` is next (its fill is under way); before, resume is
  * - or freeing, which ends QEMU but no longer puts the old disks back. */

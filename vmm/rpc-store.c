@@ -44,6 +44,7 @@ cs_rpc_store_stats (CsRpcPeer *peer, json_object *params, GError **error)
   cs_json_add_string (result, "path", cs_store_path (store));
   cs_json_add_string (result, "uuid", cs_store_uuid (store));
   cs_json_add_uint (result, "snapshots", stats.snapshots);
+  cs_json_add_uint (result, "roots", stats.roots);
   cs_json_add_uint (result, "images", stats.images);
   cs_json_add_uint (result, "segments", stats.segments);
   cs_json_add_uint (result, "bytes", stats.bytes);
