@@ -8,6 +8,9 @@
  *   disk-scratch.c  what one disk's capture puts    disk-capture.c  the capture of all disks
  *                   into QEMU                       disk-nbd.c      libnbd: block status, read,
  * write disk-read.c     which extents, in what order    disk-cleanup.c  after a killed daemon
+ *   disk-rollback.c  back in place: the changed    disk-divert.c   a stopped guest's device
+ *                   extents are written                            off its disk for a while
+ *   disk-old.c      which pages, what content      disk-write.c    writes them
  *
  * Not a disk: firmware flash (cfi.pflash01/02, the UEFI variables).  Its content is a RAM block and
  * is captured as one; when a machine that was loaded begins to run, QEMU itself writes the
