@@ -27,7 +27,8 @@
   X (PERMISSION, "permission", 12)  /* not root, not ours */                                       \
   X (GONE, "gone", 13)              /* QEMU or the peer went away */                               \
   X (CANCELLED, "cancelled", 14)    /* Ctrl-C, connection closed */                                \
-  X (IO, "io", 15)                  /* any other system error */
+  X (IO, "io", 15)                  /* any other system error */                                   \
+  X (RESTARTED, "restarted", 16)    /* done, but a VM had to be started anew for it */
 
 typedef enum
 {

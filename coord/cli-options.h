@@ -30,9 +30,11 @@
   X (FILL_RATE, "fill-rate", 0, "MIB/S", "fill the memory of each VM at most so fast, 0: as fast as "  \
      "possible (default: slower while the guest waits for pages)")                                 \
   X (VM, "vm", 0, "VM", "only this VM; may be given several times")                                \
-  X (NO_WAIT, "no-wait", 0, NULL, "end when the VMs run; clusnapd goes on filling their memory")  \
+  X (NO_WAIT, "no-wait", 0, NULL, "end when the VMs run; clusnapd goes on filling their memory")   \
   X (SET_TIME, "set-time", 0, NULL, "set the guests' clocks to the host's time, by their guest "    \
-     "agents (qemu-ga)")
+     "agents (qemu-ga)")                                                                           \
+  X (ONLY, "only", 0, "VM,...", "take only these VMs back; the others run on as they are, so that " \
+     "messages between the VMs may then contradict each other; may be given several times")
 // clang-format on
 
 typedef enum

@@ -6,7 +6,6 @@
 #include "common/error.h"
 #include "common/fault.h"
 #include "coord/cli-progress.h"
-#include "coord/duration.h"
 #include "coord/name.h"
 #include "coord/snapshot-job.h"
 
@@ -58,13 +57,11 @@ on_answered (CsStage stage, void *data, GError **error)
 static char *
 next_name (CsCli *cli, const char *store, const char *cluster, GError **error)
 {
-  g_autoptr (CsJson) answer =
-      cs_cli_call (cli, "snapshot.list", cs_cli_params (store, cluster, NULL), error);
-  if (answer == NULL)
+  g_autoptr (CsJson) snapshots = cs_cli_snapshots (cli, store, cluster, error);
+  if (snapshots == NULL)
     return NULL;
   guint64 highest = 0;
-  json_object *snapshots = cs_json_array (answer, "snapshots");
-  for (gsize i = 0; snapshots != NULL && i < json_object_array_length (snapshots); i++)
+  for (gsize i = 0; i < json_object_array_length (snapshots); i++)
     {
       guint64 number = 0;
       const char *name = cs_json_string (json_object_array_get_idx (snapshots, i), "snapshot");
@@ -82,14 +79,6 @@ all_vms (const CsCluster *cluster)
   for (guint i = 0; i < cs_cluster_n_vms (cluster); i++)
     json_object_array_add (vms, cs_cluster_vm_ref (cluster, i));
   return vms;
-}
-
-static bool
-pause_deadline_of (CsCli *cli, const CsCluster *cluster, guint64 *us, GError **error)
-{
-  const char *text = cs_arguments_value (cli->arguments, CS_OPTION_PAUSE_DEADLINE);
-  *us = cs_cluster_pause_deadline (cluster);
-  return text == NULL || cs_duration_parse (text, us, error);
 }
 
 static json_object *
@@ -113,7 +102,7 @@ cs_cli_snapshot_create (CsCli *cli, GError **error)
   if (given != NULL && !cs_name_check ("snapshot", given, error))
     return false;
   g_autoptr (CsCluster) cluster = cs_cli_cluster (cli, cs_cli_operand (cli, 0), error);
-  if (cluster == NULL || !pause_deadline_of (cli, cluster, &deadline, error)
+  if (cluster == NULL || !cs_cli_pause_deadline (cli, cluster, &deadline, error)
       || cs_cli_connect (cli, error) == NULL)
     return false;
   g_autofree char *store = cs_cli_store (cli, cluster);

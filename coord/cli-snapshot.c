@@ -4,12 +4,14 @@
 #include "coord/cli.h"
 
 #include "common/error.h"
+#include "coord/cli-snapshot-tree.h"
 #include "coord/name.h"
 
 const CsColumn cs_snapshot_list_columns[] = {
   { "cluster", "Cluster", CS_COLUMN_TEXT },
   { "snapshot", "Snapshot", CS_COLUMN_TEXT },
   { "parent", "Parent", CS_COLUMN_TEXT },
+  { "current", "Current", CS_COLUMN_BOOL, true },
   { "created", "Created", CS_COLUMN_TEXT },
   { "vms", "VMs", CS_COLUMN_COUNT },
   { "bytes-stored", "Stored", CS_COLUMN_SIZE },
@@ -65,13 +67,10 @@ cs_cli_snapshot_list (CsCli *cli, GError **error)
       cluster != NULL ? cs_cli_store_of (cli, cluster, error) : cs_cli_store (cli, NULL);
   if (store == NULL)
     return false;
-  g_autoptr (CsJson) answer =
-      cs_cli_call (cli, "snapshot.list", cs_cli_params (store, cluster, NULL), error);
-  if (answer == NULL)
+  g_autoptr (CsJson) rows = cs_cli_snapshots (cli, store, cluster, error);
+  if (rows == NULL)
     return false;
-  json_object *rows = cs_json_array (answer, "snapshots");
-  g_autoptr (CsJson) none = json_object_new_array ();
-  for (gsize i = 0; rows != NULL && i < json_object_array_length (rows); i++)
+  for (gsize i = 0; i < json_object_array_length (rows); i++)
     {
       json_object *row = json_object_array_get_idx (rows, i);
       const char *message = cs_json_string (row, "message");
@@ -79,7 +78,9 @@ cs_cli_snapshot_list (CsCli *cli, GError **error)
         cs_cli_note (cli, "clusnap: snapshot '%s' of cluster '%s': %s",
                      cs_json_string (row, "snapshot"), cs_json_string (row, "cluster"), message);
     }
-  return cs_cli_print_rows (cli, rows != NULL ? rows : none, error);
+  g_autoptr (CsJson) tree =
+      cli->format == CS_FORMAT_TABLE ? cs_snapshot_tree (rows) : json_object_get (rows);
+  return cs_cli_print_rows (cli, tree, error);
 }
 
 static guint64

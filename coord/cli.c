@@ -5,6 +5,7 @@
 #include "common/error.h"
 #include "coord/cli-progress.h"
 #include "coord/cluster-directory.h"
+#include "coord/duration.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -111,6 +112,25 @@ cs_cli_params (const char *store, const char *cluster, const char *snapshot)
   cs_json_add_string (params, "cluster", cluster);
   cs_json_add_string (params, "snapshot", snapshot);
   return params;
+}
+
+json_object *
+cs_cli_snapshots (CsCli *cli, const char *store, const char *cluster, GError **error)
+{
+  g_autoptr (CsJson) answer =
+      cs_cli_call (cli, "snapshot.list", cs_cli_params (store, cluster, NULL), error);
+  if (answer == NULL)
+    return NULL;
+  json_object *snapshots = cs_json_array (answer, "snapshots");
+  return snapshots != NULL ? json_object_get (snapshots) : json_object_new_array ();
+}
+
+bool
+cs_cli_pause_deadline (const CsCli *cli, const CsCluster *cluster, guint64 *us, GError **error)
+{
+  const char *text = cs_arguments_value (cli->arguments, CS_OPTION_PAUSE_DEADLINE);
+  *us = cluster != NULL ? cs_cluster_pause_deadline (cluster) : 0;
+  return text == NULL || cs_duration_parse (text, us, error);
 }
 
 static const char *const *

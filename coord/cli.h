@@ -67,6 +67,12 @@ char *cs_cli_store_of (const CsCli *cli, const char *cluster, GError **error);
 /* {"store": …, "cluster": …, "snapshot": …}; the latter two may be NULL. */
 json_object *cs_cli_params (const char *store, const char *cluster, const char *snapshot);
 
+/* The store's snapshots of @cluster (NULL: of all), as snapshot.list answers them. */
+json_object *cs_cli_snapshots (CsCli *cli, const char *store, const char *cluster, GError **error);
+/* --pause-deadline, or @cluster's (which may be NULL): us, 0 for the daemon's default. */
+bool cs_cli_pause_deadline (const CsCli *cli, const CsCluster *cluster, guint64 *us,
+                            GError **error);
+
 /* Print through the command's columns. */
 bool cs_cli_print_rows (const CsCli *cli, json_object *rows, GError **error);
 bool cs_cli_print_record (const CsCli *cli, json_object *record, GError **error);
@@ -84,6 +90,7 @@ bool cs_cli_snapshot_show (CsCli *cli, GError **error);
 bool cs_cli_snapshot_verify (CsCli *cli, GError **error);
 bool cs_cli_snapshot_delete (CsCli *cli, GError **error);
 bool cs_cli_restore (CsCli *cli, GError **error);
+bool cs_cli_rollback (CsCli *cli, GError **error);
 bool cs_cli_store_init (CsCli *cli, GError **error);
 bool cs_cli_store_stats (CsCli *cli, GError **error);
 bool cs_cli_store_gc (CsCli *cli, GError **error);
@@ -97,6 +104,7 @@ extern const CsColumn cs_snapshot_list_columns[];
 extern const CsColumn cs_snapshot_show_columns[];
 extern const CsColumn cs_snapshot_verify_columns[];
 extern const CsColumn cs_restore_columns[];
+extern const CsColumn cs_rollback_columns[];
 extern const CsColumn cs_store_stats_columns[];
 extern const CsColumn cs_store_gc_columns[];
 extern const CsColumn cs_daemon_status_columns[];

@@ -143,6 +143,26 @@ cs_hosts_request (CsHosts *hosts, const char *method, json_object *extra, gint64
 }
 
 bool
+cs_hosts_was_sent (const CsHosts *hosts)
+{
+  return cs_hosts_count (hosts) > 0 && call_at (hosts, 0)->rpc != NULL;
+}
+
+bool
+cs_hosts_take_interrupt (CsHosts *hosts)
+{
+  bool interrupted = !cs_rpc_wait_check (&hosts->wait, NULL);
+  hosts->wait.interrupt_fd = -1;
+  return interrupted;
+}
+
+bool
+cs_hosts_wait (CsHosts *hosts, GError **error)
+{
+  return settle (hosts, 0, error);
+}
+
+bool
 cs_hosts_all_succeeded (const CsHosts *hosts)
 {
   for (guint i = 0; i < cs_hosts_count (hosts); i++)
@@ -155,6 +175,21 @@ json_object *
 cs_hosts_answer (const CsHosts *hosts, guint i)
 {
   return call_at (hosts, i)->result;
+}
+
+bool
+cs_hosts_check_paused (const CsHosts *hosts, guint i, json_object *asked, GError **error)
+{
+  json_object *paused = cs_json_array (cs_hosts_answer (hosts, i), "vms");
+  for (gsize k = 0; k < json_object_array_length (asked); k++)
+    {
+      const char *name = cs_json_string (json_object_array_get_idx (asked, k), "name");
+      if (cs_json_find_named (paused, name) != NULL)
+        continue;
+      g_set_error (error, CS_ERROR, CS_ERROR_IO, "clusnapd did not report VM '%s' as paused", name);
+      return false;
+    }
+  return true;
 }
 
 json_object *

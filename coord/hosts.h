@@ -1,5 +1,5 @@
 /* The hosts of one job: a connection to each host's clusnapd, the job's id there, and one request
- * to all of them at once.  What the snapshot's and the restore's stage machines share. */
+ * to all of them at once.  What the stage machines share. */
 #ifndef CS_COORD_HOSTS_H
 #define CS_COORD_HOSTS_H
 
@@ -25,12 +25,25 @@ bool cs_hosts_begin (CsHosts *hosts, const char *prefix, GError **error);
 bool cs_hosts_request (CsHosts *hosts, const char *method, json_object *extra, gint64 deadline,
                        GError **error);
 
+/* Whether the latest request went out, or may have. */
+bool cs_hosts_was_sent (const CsHosts *hosts);
+
+/* Whether @wait's interrupt has come; from now on it counts no more. */
+bool cs_hosts_take_interrupt (CsHosts *hosts);
+
+/* After a request that was sent ended with CANCELLED: goes on waiting for its answers. */
+bool cs_hosts_wait (CsHosts *hosts, GError **error);
+
 /* Host @i's answer to the latest request, or NULL.  Borrowed until the next one. */
 json_object *cs_hosts_answer (const CsHosts *hosts, guint i);
 
 /* Whether every host has answered the latest request well; also after cs_hosts_abort, which may
  * come too late to stop it. */
 bool cs_hosts_all_succeeded (const CsHosts *hosts);
+
+/* Whether host @i's answer to a request to pause names every VM of the array @asked (of objects
+ * with a name).  IO, with the VM that is missing. */
+bool cs_hosts_check_paused (const CsHosts *hosts, guint i, json_object *asked, GError **error);
 
 /* Every answer's member array "vms", joined; a new array. */
 json_object *cs_hosts_answer_vms (const CsHosts *hosts);

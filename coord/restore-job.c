@@ -3,7 +3,7 @@
 #include "coord/restore-job.h"
 
 #include "common/error.h"
-#include "coord/hosts.h"
+#include "coord/vm-report.h"
 
 #define ABORT_LIMIT (10 * G_USEC_PER_SEC)
 
@@ -117,26 +117,6 @@ report_new (const CsRestoreJob *job)
   return report;
 }
 
-/* Merges the answers' VMs by name; @longest's largest value becomes the cluster's. */
-static void
-report_add (const CsRestoreJob *job, json_object *report, const char *longest)
-{
-  g_autoptr (CsJson) answers = cs_hosts_answer_vms (job->hosts);
-  json_object *vms = cs_json_array (report, "vms");
-  guint64 most = 0;
-  for (gsize i = 0; i < json_object_array_length (answers); i++)
-    {
-      json_object *answer = json_object_array_get_idx (answers, i);
-      json_object *vm = cs_json_find_named (vms, cs_json_string (answer, "name"));
-      if (vm == NULL)
-        json_object_array_add (vms, vm = json_object_new_object ());
-      cs_json_merge (vm, answer);
-      most = MAX (most, cs_json_uint (answer, longest != NULL ? longest : "", 0));
-    }
-  if (longest != NULL)
-    cs_json_add_uint (report, longest, most);
-}
-
 static bool
 run_stage (CsRestoreJob *job, json_object *report, CsRestoreStage stage, GError **error)
 {
@@ -151,7 +131,7 @@ run_stage (CsRestoreJob *job, json_object *report, CsRestoreStage stage, GError 
   if (!cs_hosts_request (job->hosts, table[stage].method, extra, 0, error))
     return false;
   job->running = job->running || stage == CS_RESTORE_STAGE_RELEASE;
-  report_add (job, report, longest[stage]);
+  cs_vm_report_add (report, job->hosts, longest[stage]);
   return job->observer.answered == NULL
          || job->observer.answered (stage, job->observer.data, error);
 }

@@ -5,7 +5,7 @@
  * snapshot.release: the daemon resumes each VM as soon as its own capture is done.
  *
  * The barrier (DESIGN: one cut) is the end of PAUSE: release goes out only when every host has
- * reported every one of its VMs paused.  It is checked from what the hosts said (host_stands), not
+ * reported every one of its VMs paused.  It is checked from what the hosts said (all_stand), not
  * from where the program is, and asserted before release is sent.
  *
  * The coordinator keeps no deadline of the guests: the daemons do, alone.  Its own limit on PAUSE
@@ -126,29 +126,16 @@ enter_stage (CsSnapshotJob *job, CsStage stage)
     job->observer.stage (stage, job->observer.data);
 }
 
-/* Whether host @i's answer to snapshot.pause names every VM that was asked for. */
-static bool
-host_stands (CsSnapshotJob *job, guint i, GError **error)
-{
-  json_object *asked = g_ptr_array_index (job->vms, i);
-  json_object *paused = cs_json_array (cs_hosts_answer (job->hosts, i), "vms");
-  for (gsize k = 0; k < json_object_array_length (asked); k++)
-    {
-      const char *name = cs_json_string (json_object_array_get_idx (asked, k), "name");
-      if (cs_json_find_named (paused, name) != NULL)
-        continue;
-      g_set_error (error, CS_ERROR, CS_ERROR_IO, "clusnapd did not report VM '%s' as paused", name);
-      return false;
-    }
-  return true;
-}
-
 static bool
 all_stand (CsSnapshotJob *job, GError **error)
 {
   for (guint i = 0; i < job->stands->len; i++)
-    if (!(g_array_index (job->stands, bool, i) = host_stands (job, i, error)))
-      return false;
+    {
+      bool stands = cs_hosts_check_paused (job->hosts, i, g_ptr_array_index (job->vms, i), error);
+      g_array_index (job->stands, bool, i) = stands;
+      if (!stands)
+        return false;
+    }
   return true;
 }
 

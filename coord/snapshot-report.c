@@ -2,6 +2,8 @@
 
 #include "coord/snapshot-report.h"
 
+#include "coord/vm-report.h"
+
 #define PAGE_BYTES 4096
 
 struct CsSnapshotReport
@@ -31,18 +33,6 @@ cs_snapshot_report_free (CsSnapshotReport *report)
   g_free (report);
 }
 
-static json_object *
-vm_of (CsSnapshotReport *report, const char *name)
-{
-  json_object *vm = cs_json_find_named (report->vms, name);
-  if (vm != NULL)
-    return vm;
-  vm = json_object_new_object ();
-  cs_json_add_string (vm, "name", name);
-  json_object_array_add (report->vms, vm);
-  return vm;
-}
-
 /* check and precopy have a place of their own: "disks" there is a number, not a time, and "pages"
  * are not those of the pause. */
 static void
@@ -52,20 +42,13 @@ add_vm (CsSnapshotReport *report, CsStage stage, json_object *answer)
   if (name == NULL)
     return;
   json_object *incremental = NULL;
-  json_object *vm = vm_of (report, name);
+  json_object *vm = cs_vm_report_of (report->vms, name);
   if (stage == CS_STAGE_CHECK || stage == CS_STAGE_PRECOPY)
     json_object_object_add (vm, cs_stage_name (stage), json_object_get (answer));
   if (stage == CS_STAGE_CHECK && json_object_object_get_ex (answer, "incremental", &incremental))
     json_object_object_add (vm, "incremental", json_object_get (incremental));
   if (stage != CS_STAGE_CHECK && stage != CS_STAGE_PRECOPY)
     cs_json_merge (vm, answer);
-}
-
-static void
-keep_largest (json_object *object, const char *name, guint64 value)
-{
-  if (value >= cs_json_uint (object, name, 0))
-    cs_json_add_uint (object, name, value);
 }
 
 /* "paused-at" is when the VM stood; its pause began when it was told to stop. */
@@ -82,7 +65,7 @@ static void
 add_host_times (CsSnapshotReport *report, CsStage stage, json_object *answer)
 {
   if (stage == CS_STAGE_PAUSE)
-    keep_largest (report->root, "skew", cs_json_uint (answer, "skew", 0));
+    cs_vm_report_keep_largest (report->root, "skew", cs_json_uint (answer, "skew", 0));
   json_object *vms = cs_json_array (answer, "vms");
   if (stage != CS_STAGE_CAPTURE || vms == NULL)
     return;
@@ -92,10 +75,10 @@ add_host_times (CsSnapshotReport *report, CsStage stage, json_object *answer)
       json_object *vm = json_object_array_get_idx (vms, i);
       first = MIN (first, stopped_at (vm));
       last = MAX (last, cs_json_uint (vm, "resumed-at", 0));
-      keep_largest (report->root, "pause", cs_json_uint (vm, "pause", 0));
+      cs_vm_report_keep_largest (report->root, "pause", cs_json_uint (vm, "pause", 0));
     }
   if (first <= last)
-    keep_largest (report->root, "cluster-pause", last - first);
+    cs_vm_report_keep_largest (report->root, "cluster-pause", last - first);
 }
 
 void

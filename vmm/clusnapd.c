@@ -33,6 +33,11 @@ static const CsRpcMethod methods[] = {
   { "restore.load", cs_rpc_restore_load },
   { "restore.release", cs_rpc_restore_release },
   { "restore.wait", cs_rpc_restore_wait },
+  { "rollback.begin", cs_rpc_rollback_begin },
+  { "rollback.prepare", cs_rpc_rollback_prepare },
+  { "rollback.pause", cs_rpc_rollback_pause },
+  { "rollback.apply", cs_rpc_rollback_apply },
+  { "rollback.release", cs_rpc_rollback_release },
   { NULL, NULL },
 };
 

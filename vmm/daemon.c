@@ -4,6 +4,7 @@
 
 #include "common/error.h"
 #include "common/json.h"
+#include "vmm/host-rollback.h"
 
 #include <errno.h>
 #include <fcntl.h>

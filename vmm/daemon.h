@@ -39,14 +39,16 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsDaemon, cs_daemon_free)
 /* The store at @path (absolute), opened on first use.  Borrowed.  Any thread. */
 CsStore *cs_daemon_store (CsDaemon *daemon, const char *path, GError **error);
 
-/* Makes good what a killed daemon left: resumes paused VMs, goes on filling memory (recover.c).
- * Guests that do not answer are tried again in the background. */
+/* Makes good what a killed daemon left: resumes paused VMs, does again what was half rolled back,
+ * goes on filling memory (recover.c).  Guests that do not answer are tried again in the background.
+ */
 void cs_daemon_recover (CsDaemon *daemon);
 
 /* Watches over @vm's restore (vm->filling) until all its memory is there. */
 void cs_daemon_watch_filling (CsDaemon *daemon, CsVm *vm);
 
-/* Methods, by file: rpc-store.c, snapshot.c, restore-job.c, rpc-vm.c */
+/* Methods, by file: rpc-store.c, snapshot.c, restore-job.c, rpc-rollback.c,
+ * rpc-vm.c */
 json_object *cs_rpc_hello (CsRpcPeer *peer, json_object *params, GError **error);
 json_object *cs_rpc_vm_info (CsRpcPeer *peer, json_object *params, GError **error);
 json_object *cs_rpc_job_abort (CsRpcPeer *peer, json_object *params, GError **error);
@@ -69,6 +71,11 @@ json_object *cs_rpc_restore_begin (CsRpcPeer *peer, json_object *params, GError 
 json_object *cs_rpc_restore_load (CsRpcPeer *peer, json_object *params, GError **error);
 json_object *cs_rpc_restore_release (CsRpcPeer *peer, json_object *params, GError **error);
 json_object *cs_rpc_restore_wait (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_rollback_begin (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_rollback_prepare (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_rollback_pause (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_rollback_apply (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_rollback_release (CsRpcPeer *peer, json_object *params, GError **error);
 
 /* Helpers of theirs. */
 

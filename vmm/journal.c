@@ -143,14 +143,13 @@ entry_free (gpointer entry)
 GPtrArray *
 cs_journal_read (CsJournal *journal)
 {
+  static const char *const kinds[] = { "pause", "fill", "load", "rollback", NULL };
   GPtrArray *entries = g_ptr_array_new_with_free_func (entry_free);
   g_autoptr (GDir) listing = g_dir_open (journal->directory, 0, NULL);
   for (const char *name; listing != NULL && (name = g_dir_read_name (listing)) != NULL;)
     {
       const char *kind = strrchr (name, '.');
-      if (kind == NULL
-          || (strcmp (kind, ".pause") != 0 && strcmp (kind, ".fill") != 0
-              && strcmp (kind, ".load") != 0))
+      if (kind == NULL || !g_strv_contains (kinds, kind + 1))
         continue;
       g_autofree char *path = g_build_filename (journal->directory, name, NULL);
       json_object *entry = json_object_from_file (path);

@@ -4,9 +4,12 @@
  * host: the guests do not either), written before anything is done to the VM and removed when it is
  * undone:
  *
- *   KEY.pause   {"vm": ref, "pid": n, "start-time": n}   we stop and resume this VM, or have things
- * of ours in it KEY.fill    {"vm": ref, "pid": n, "start-time": n, "store": path, "restore": {...}}
- * its memory is still arriving
+ *   KEY.pause     {"vm": ref, "pid": n, "start-time": n}
+ *                 we stop and resume this VM, or have things of ours in it
+ *   KEY.fill      {…, "store": path, "restore": {...}}
+ *                 its memory is still arriving
+ *   KEY.rollback  {…, "job": id, "store", "cluster", "snapshot", "vms": [name], "phase"}
+ *                 it is being taken back (vmm/host-rollback-journal.c)
  *
  *   KEY.load    it is being restored: restore-journal.h
  *   JOB.release {}   all VMs of this restore are loaded and may run
@@ -24,7 +27,7 @@ typedef struct CsJournal CsJournal;
 CsJournal *cs_journal_open (const char *directory, GError **error);
 void cs_journal_free (CsJournal *journal);
 
-/* @kind: "pause", "fill" or "load".  @extra: NULL, or further members (taken). */
+/* @kind: "pause", "fill", "load" or "rollback".  @extra: NULL, or further members (taken). */
 bool cs_journal_add (CsJournal *journal, const char *kind, const CsVmRef *ref, pid_t pid,
                      json_object *extra, GError **error);
 void cs_journal_remove (CsJournal *journal, const char *kind, const CsVmRef *ref);

@@ -9,11 +9,10 @@
 #include "common/error.h"
 #include "common/fault.h"
 #include "common/json.h"
-#include "vmm/daemon.h"
+#include "vmm/cold-restore.h"
 #include "vmm/fan-out.h"
 #include "vmm/guest-agent.h"
-
-#include <string.h>
+#include "vmm/manifest-vms.h"
 
 /* What a guest agent may take for setting the time: it is just faulting its memory in. */
 #define SET_TIME_LIMIT (30 * G_USEC_PER_SEC)
@@ -24,8 +23,7 @@ typedef struct
   CsMember member; /* first */
   struct RestoreJob *job;
   json_object *document; /* of the manifest, borrowed from it */
-  CsRestore *restore;    /* until released */
-  CsRestoreTimes times;
+  CsColdRestore *restore;
   gint64 running_at;
   char *time; /* "set", or why not; NULL: not asked for */
 } Participant;
@@ -78,13 +76,7 @@ job_cancel (gpointer data)
 static bool
 undo_one (gpointer data, GError **error)
 {
-  Participant *one = data;
-  if (one->restore == NULL)
-    return true;
-  g_clear_pointer (&one->restore, cs_restore_free);
-  cs_journal_remove (one->job->daemon->journal, "fill", one->member.vm->ref);
-  cs_journal_remove (one->job->daemon->journal, "load", one->member.vm->ref);
-  cs_vm_reset (one->member.vm);
+  g_clear_pointer (&((Participant *)data)->restore, cs_cold_restore_free);
   return true;
 }
 
@@ -103,6 +95,9 @@ job_free (gpointer data)
   if (job->claimed)
     cs_fan_out (job->participants, undo_one, NULL);
   job_release_claims (job);
+  /* What is left holds nothing of a VM. */
+  for (guint i = 0; i < job->participants->len; i++)
+    undo_one (participant (job, i), NULL);
   g_ptr_array_unref (job->participants);
   json_object_put (job->manifest);
   g_object_unref (job->cancellable);
@@ -115,74 +110,24 @@ static const CsRpcJobClass job_class = { job_cancel, job_free };
 
 /* ---- begin ---- */
 
-/* Whether the request's "vms" (absent: all) names @name. */
-static bool
-is_wanted (json_object *names, const char *name)
+static void
+add_participant (json_object *document, const CsVmRef *ref, gpointer data)
 {
-  if (names == NULL)
-    return true;
-  for (gsize i = 0; i < json_object_array_length (names); i++)
-    if (g_strcmp0 (json_object_get_string (json_object_array_get_idx (names, i)), name) == 0)
-      return true;
-  return false;
-}
-
-/* Where the VM is to run: the manifest's source says. */
-static CsVmRef *
-ref_of_document (json_object *document, GError **error)
-{
-  json_object *source = cs_json_member_object (document, "source");
-  g_autoptr (CsJson) ref = json_object_new_object ();
-  cs_json_add_string (ref, "name", cs_json_string (document, "name"));
-  cs_json_add_string (ref, "uri", cs_json_string (source, "uri"));
-  cs_json_add_string (ref, "domain", cs_json_string (source, "domain"));
-  cs_json_add_string (ref, "qmp", cs_json_string (source, "socket"));
-  return cs_vm_ref_from_json (ref, error);
-}
-
-static bool
-add_participant (RestoreJob *job, json_object *document, GError **error)
-{
-  g_autoptr (CsVmRef) ref = ref_of_document (document, error);
-  if (ref == NULL)
-    {
-      g_prefix_error (error, "snapshot '%s': ", job->name);
-      return false;
-    }
+  RestoreJob *job = data;
   Participant *one = g_new0 (Participant, 1);
   one->job = job;
   one->document = document;
   one->member.vm = cs_vm_table_get (job->daemon->vms, ref);
+  CsColdRestoreOptions options = { .daemon = job->daemon,
+                                   .vm = one->member.vm,
+                                   .store = job->store,
+                                   .document = document,
+                                   .snapshot = job->name,
+                                   .job = job->id,
+                                   .lazy = job->lazy,
+                                   .fill_rate = job->fill_rate };
+  one->restore = cs_cold_restore_new (&options);
   g_ptr_array_add (job->participants, one);
-  return true;
-}
-
-static bool
-add_participants (RestoreJob *job, json_object *params, GError **error)
-{
-  json_object *names = cs_json_array (params, "vms");
-  json_object *documents = cs_json_array (job->manifest, "vms");
-  gsize n = documents ? json_object_array_length (documents) : 0;
-  for (gsize i = 0; names != NULL && i < json_object_array_length (names); i++)
-    {
-      const char *name = json_object_get_string (json_object_array_get_idx (names, i));
-      if (cs_json_find_named (documents, name ? name : "") != NULL)
-        continue;
-      g_set_error (error, CS_ERROR, CS_ERROR_NOT_FOUND, "snapshot '%s' has no VM '%s'", job->name,
-                   name ? name : "");
-      return false;
-    }
-  for (gsize i = 0; i < n; i++)
-    {
-      json_object *document = json_object_array_get_idx (documents, i);
-      if (is_wanted (names, cs_json_string (document, "name"))
-          && !add_participant (job, document, error))
-        return false;
-    }
-  if (job->participants->len > 0)
-    return true;
-  g_set_error (error, CS_ERROR, CS_ERROR_CORRUPT, "snapshot '%s' names no VM", job->name);
-  return false;
 }
 
 static bool
@@ -243,7 +188,8 @@ cs_rpc_restore_begin (CsRpcPeer *peer, json_object *params, GError **error)
   if (job == NULL)
     return NULL;
   g_autofree char *holder = g_strdup_printf ("a restore of snapshot '%s'", job->name);
-  bool begun = add_participants (job, params, error);
+  bool begun = cs_manifest_vms_choose (job->manifest, job->name, cs_json_array (params, "vms"),
+                                       add_participant, job, error);
   if (begun)
     begun = job->claimed = cs_fan_out_claim (job->participants, holder, error);
   begun = begun && cs_fan_out (job->participants, check_one, error)
@@ -264,49 +210,12 @@ cs_rpc_restore_begin (CsRpcPeer *peer, json_object *params, GError **error)
 
 /* ---- load ---- */
 
-/* What the restored VM's next snapshot is a delta to. */
-static CsVmBase *
-base_of (const Participant *one, const char *bitmap, GError **error)
-{
-  g_autoptr (GPtrArray) disks = g_ptr_array_new_with_free_func ((GDestroyNotify)cs_disk_free);
-  json_object *documents = cs_json_array (one->document, "disks");
-  for (gsize i = 0; documents != NULL && i < json_object_array_length (documents); i++)
-    {
-      CsDisk *disk = cs_disk_from_json (json_object_array_get_idx (documents, i), error);
-      if (disk == NULL)
-        return NULL;
-      g_ptr_array_add (disks, disk);
-    }
-  CsVmBase *base = cs_vm_base_new (one->job->store, cs_json_string (one->document, "image"),
-                                   cs_restore_tracker (one->restore), bitmap, disks);
-  base->snapshot = g_strdup (one->job->name);
-  return base;
-}
-
 static bool
 load_one (gpointer data, GError **error)
 {
   Participant *one = data;
-  RestoreJob *job = one->job;
-  g_autofree char *bitmap = g_strdup_printf ("clusnap-%08x%08x", g_random_int (), g_random_int ());
-  CsRestoreOptions options = { .lazy = job->lazy,
-                               .fill_rate = job->fill_rate,
-                               .log_directory = job->daemon->log_directory,
-                               .journal = job->daemon->journal,
-                               .ref = one->member.vm->ref,
-                               .job = job->id,
-                               .disk_bitmap = bitmap };
-  cs_vm_reset (one->member.vm);
-  one->restore = cs_restore_new (job->store, one->document, &options, error);
-  if (one->restore == NULL || !cs_restore_load (one->restore, job->cancellable, error)
-      || !cs_fault_point ("load", error))
-    return false;
-  CsVmBase *base = base_of (one, bitmap, error);
-  if (base == NULL)
-    return false;
-  cs_vm_adopt (one->member.vm, cs_restore_monitor (one->restore), base);
-  cs_restore_times (one->restore, &one->times);
-  return true;
+  return cs_cold_restore_load (one->restore, one->job->cancellable, error)
+         && cs_fault_point ("load", error);
 }
 
 static json_object *
@@ -335,11 +244,12 @@ cs_rpc_restore_load (CsRpcPeer *peer, json_object *params, GError **error)
   for (guint i = 0; i < job->participants->len; i++)
     {
       const Participant *one = participant (job, i);
+      const CsRestoreTimes *times = cs_cold_restore_times (one->restore);
       json_object *vm = json_object_new_object ();
       cs_json_add_string (vm, "name", participant_name (one));
-      cs_json_add_uint (vm, "disks", (guint64)one->times.disks);
-      cs_json_add_uint (vm, "launch", (guint64)one->times.launch);
-      cs_json_add_uint (vm, "load", (guint64)one->times.load);
+      cs_json_add_uint (vm, "disks", (guint64)times->disks);
+      cs_json_add_uint (vm, "launch", (guint64)times->launch);
+      cs_json_add_uint (vm, "load", (guint64)times->load);
       json_object_array_add (vms, vm);
     }
   json_object_object_add (result, "vms", vms);
@@ -348,37 +258,19 @@ cs_rpc_restore_load (CsRpcPeer *peer, json_object *params, GError **error)
 
 /* ---- release ---- */
 
-/* Before the VM runs, and again when it does: what is to be done with it differs. */
-static bool
-journal_filling (Participant *one, GError **error)
-{
-  json_object *state = cs_restore_to_json (one->restore);
-  if (state == NULL)
-    return true;
-  json_object *extra = json_object_new_object ();
-  cs_json_add_string (extra, "store", cs_store_path (one->job->store));
-  cs_json_add_string (extra, "snapshot", one->job->name);
-  json_object_object_add (extra, "restore", state);
-  return cs_journal_add (one->job->daemon->journal, "fill", one->member.vm->ref,
-                         one->member.vm->pid, extra, error);
-}
-
 static bool
 journal_one (gpointer data, GError **error)
 {
-  return journal_filling (data, error);
+  return cs_cold_restore_journal (((Participant *)data)->restore, error);
 }
 
 static bool
 resume_one (gpointer data, GError **error)
 {
   Participant *one = data;
-  if (!cs_restore_resume (one->restore, error) || !cs_fault_point ("release", error))
+  if (!cs_cold_restore_resume (one->restore, error) || !cs_fault_point ("release", error))
     return false;
   one->running_at = g_get_monotonic_time ();
-  g_autoptr (GError) unsaid = NULL;
-  if (!journal_filling (one, &unsaid))
-    g_warning ("VM '%s': %s", participant_name (one), unsaid->message);
   return true;
 }
 
@@ -388,7 +280,7 @@ set_time_one (gpointer data, GError **error)
 {
   Participant *one = data;
   g_autoptr (GError) reason = NULL;
-  bool set = cs_guest_agent_set_time (cs_restore_monitor (one->restore),
+  bool set = cs_guest_agent_set_time (cs_cold_restore_monitor (one->restore),
                                       g_get_monotonic_time () + SET_TIME_LIMIT, &reason);
   one->time = g_strdup (set ? "set" : reason->message);
   return true;
@@ -405,8 +297,7 @@ wants_time (json_object *params)
 static bool
 commit_one (gpointer data, GError **error)
 {
-  const Participant *one = data;
-  cs_restore_commit (one->restore);
+  cs_cold_restore_commit (((Participant *)data)->restore);
   return true;
 }
 
@@ -451,7 +342,7 @@ cs_rpc_restore_release (CsRpcPeer *peer, json_object *params, GError **error)
       cs_json_add_uint (vm, "running", (guint64)(one->running_at - job->begun_at));
       cs_json_add_string (vm, "time", one->time);
       json_object_array_add (vms, vm);
-      cs_vm_set_filling (one->member.vm, g_steal_pointer (&one->restore));
+      cs_cold_restore_hand_over (one->restore);
     }
   job_release_claims (job);
   for (guint i = 0; i < job->participants->len; i++)

@@ -99,7 +99,7 @@ sum_of_stats (json_object *vms, const char *name)
 }
 
 static json_object *
-summary_of (CsStore *store, const CsManifestName *name)
+summary_of (CsDaemon *daemon, CsStore *store, const CsManifestName *name)
 {
   g_autoptr (GError) error = NULL;
   json_object *summary = json_object_new_object ();
@@ -117,6 +117,9 @@ summary_of (CsStore *store, const CsManifestName *name)
   cs_json_add_string (summary, "created", cs_json_string (manifest, "created"));
   json_object_object_add (summary, "parent",
                           json_object_get (json_object_object_get (manifest, "parent")));
+  json_object_object_add (summary, "current",
+                          json_object_new_boolean (cs_vm_table_is_based_on (
+                              daemon->vms, cs_json_array (manifest, "images"))));
   cs_json_add_uint (summary, "vms", vms ? json_object_array_length (vms) : 0);
   cs_json_add_uint (summary, "pause", cs_json_uint (manifest, "pause", 0));
   cs_json_add_uint (summary, "bytes-captured", sum_of_stats (vms, "bytes-captured"));
@@ -137,7 +140,8 @@ cs_rpc_snapshot_list (CsRpcPeer *peer, json_object *params, GError **error)
   json_object *result = json_object_new_object ();
   json_object *snapshots = json_object_new_array ();
   for (guint i = 0; i < names->len; i++)
-    json_object_array_add (snapshots, summary_of (store, g_ptr_array_index (names, i)));
+    json_object_array_add (
+        snapshots, summary_of (cs_rpc_peer_user_data (peer), store, g_ptr_array_index (names, i)));
   json_object_object_add (result, "snapshots", snapshots);
   return result;
 }

@@ -44,6 +44,7 @@ vm_free (gpointer data)
   g_mutex_clear (&vm->lock);
   g_cond_clear (&vm->fill_ended);
   g_cond_clear (&vm->unclaimed);
+  g_free (vm->base_image);
   g_free (vm->fill_failure);
   g_free (vm->claimed_by);
   g_free (vm->key);
@@ -162,9 +163,9 @@ cs_vm_reset (CsVm *vm)
 void
 cs_vm_adopt (CsVm *vm, CsMonitor *monitor, CsVmBase *base)
 {
-  cs_vm_set_base (vm, base);
   vm->pid = cs_monitor_pid (monitor);
   vm->start_time = cs_process_start_time (vm->pid);
+  cs_vm_set_base (vm, base);
 }
 
 void
@@ -311,6 +312,40 @@ cs_vm_set_base (CsVm *vm, CsVmBase *base)
       cs_vm_base_free (vm->base);
     }
   vm->base = base;
+  g_mutex_lock (&vm->lock);
+  g_free (vm->base_image);
+  vm->base_image = g_strdup (base != NULL ? base->image : NULL);
+  vm->base_pid = vm->pid;
+  vm->base_start_time = vm->start_time;
+  g_mutex_unlock (&vm->lock);
+}
+
+static bool
+is_based_on (CsVm *vm, const char *image)
+{
+  g_mutex_lock (&vm->lock);
+  bool is_base = g_strcmp0 (vm->base_image, image) == 0;
+  pid_t pid = vm->base_pid;
+  guint64 start_time = vm->base_start_time;
+  g_mutex_unlock (&vm->lock);
+  return is_base && start_time != 0 && cs_process_start_time (pid) == start_time;
+}
+
+bool
+cs_vm_table_is_based_on (CsVmTable *table, json_object *images)
+{
+  gsize n = images != NULL ? json_object_array_length (images) : 0;
+  g_mutex_lock (&table->lock);
+  g_autoptr (GList) vms = g_hash_table_get_values (table->vms);
+  g_mutex_unlock (&table->lock);
+  for (gsize i = 0; i < n; i++)
+    {
+      const char *image = json_object_get_string (json_object_array_get_idx (images, i));
+      for (GList *at = vms; image != NULL && at != NULL; at = at->next)
+        if (is_based_on (at->data, image))
+          return true;
+    }
+  return false;
 }
 
 static void

@@ -45,6 +45,9 @@ typedef struct CsVm
   char *claimed_by; /* "snapshot 'demo/s1'"; NULL: free */
   bool claim_is_brief;
   GCond unclaimed;
+  char *base_image; /* of base, while that QEMU lives: base_pid and base_start_time */
+  pid_t base_pid;
+  guint64 base_start_time;
   GCond fill_ended;
   CsRestore *filling; /* set while the memory of a restore is still arriving; owned */
   guint64 fill_pages; /* of the last restore, once it has ended */
@@ -60,6 +63,10 @@ CsVmTable *cs_vm_table_new (void);
 void cs_vm_table_free (CsVmTable *table);
 /* The VM of @ref, made on first mention; lives as long as the table.  Any thread. */
 CsVm *cs_vm_table_get (CsVmTable *table, const CsVmRef *ref);
+
+/* Whether a VM that runs is based on one of array @images (its next snapshot is a delta to it).
+ * Looks at no VM.  Any thread. */
+bool cs_vm_table_is_based_on (CsVmTable *table, json_object *images);
 
 /* For one job at a time; BUSY names the holder.  Any thread. */
 bool cs_vm_claim (CsVm *vm, const char *holder, GError **error);

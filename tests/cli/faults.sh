@@ -71,3 +71,7 @@ stage_faults seal snapshot.seal '' snapshot create demo s1
 stage_faults restore-load restore.load restore.release restore demo s1
 stage_faults restore-release restore.release restore.wait restore demo s1
 stage_faults restore-wait restore.wait '' restore demo s1
+stage_faults rollback-prepare rollback.prepare rollback.pause rollback demo s1
+stage_faults rollback-pause rollback.pause rollback.apply rollback demo s1
+stage_faults rollback-apply rollback.apply rollback.release rollback demo s1
+stage_faults rollback-release rollback.release '' rollback demo s1

@@ -227,6 +227,16 @@ begin (Connection *connection, json_object *params)
   return answer;
 }
 
+/* Every VM runs. */
+static json_object *
+begin_rollback (Connection *connection, json_object *params)
+{
+  json_object *answer = begin (connection, params);
+  g_autoptr (CsJson) ways = vms_answer (connection, "\"way\":\"in-place\"");
+  json_object_object_add (answer, "vms", json_object_get (cs_json_array (ways, "vms")));
+  return answer;
+}
+
 /* Methods whose answer is the same for every VM of the job, or fixed. */
 static const struct
 {
@@ -275,6 +285,13 @@ static const struct
     "shared\":400,"
     "\"pages-stored\":400,\"bytes-captured\":4096000,\"bytes-stored\":409600,\"disk-bytes\":"
     "65536" },
+  { "rollback.prepare", true, "\"pages\":150,\"disk-bytes\":65536" },
+  { "rollback.pause", true, "\"paused-at\":1000000" },
+  { "rollback.apply", true, "\"way\":\"in-place\"" },
+  { "rollback.release", true,
+    "\"way\":\"in-place\",\"pause\":6100,\"stop\":400,\"scan\":100,\"memory\":300,\"disks\":900,"
+    "\"devices\":3200,\"fix-up\":200,\"wait\":50,\"cont\":200,\"pages\":150,\"pages-late\":2,"
+    "\"fix-up-pages\":290,\"disk-bytes\":65536,\"frames-dropped\":1" },
   { "restore.load", true, "\"disks\":21000,\"launch\":52000,\"load\":4000" },
   { "restore.release", true, "\"running\":81000" },
   { "restore.wait", true, "\"resident\":912000,\"faults\":321" },
@@ -283,6 +300,8 @@ static const struct
 static json_object *
 usual_answer (Connection *connection, const char *method, json_object *params)
 {
+  if (strcmp (method, "rollback.begin") == 0)
+    return begin_rollback (connection, params);
   if (g_str_has_suffix (method, ".begin"))
     return begin (connection, params);
   if (strcmp (method, "snapshot.seal") == 0)

@@ -5,130 +5,47 @@
 #include "common/fault.h"
 #include "coord/restore-job.h"
 #include "coord/snapshot-job.h"
-#include "tests/unit/fake-daemon.h"
+#include "tests/unit/two-hosts.h"
 #include "tests/unit/unit.h"
 
-#include <glib/gstdio.h>
 #include <string.h>
-#include <sys/eventfd.h>
-
-#define HOSTS 2
-
-/* One test's world: two daemons, A with vm1 and vm2, B with vm3. */
-static struct
-{
-  char *directory;
-  FakeJournal *journal;
-  FakeDaemon *daemons[HOSTS];
-  CsRpc *rpcs[HOSTS];
-  int interrupt_fd;
-  GString *stages; /* names seen by the observer */
-  const char *interrupt_in;
-} world;
-
-static char *
-socket_path (int host)
-{
-  return g_strdup_printf ("%s/%c", world.directory, 'A' + host);
-}
-
-static void
-set_up (void)
-{
-  memset (&world, 0, sizeof world);
-  world.directory = g_dir_make_tmp ("clusnap-unit-XXXXXX", NULL);
-  world.journal = fake_journal_new (NULL);
-  world.interrupt_fd = eventfd (0, EFD_CLOEXEC);
-  world.stages = g_string_new (NULL);
-  for (int i = 0; i < HOSTS; i++)
-    {
-      g_autofree char *path = socket_path (i);
-      const char label[] = { (char)('A' + i), '\0' };
-      world.daemons[i] = fake_daemon_new (path, label, world.journal);
-    }
-}
-
-static void
-tear_down (void)
-{
-  for (int i = 0; i < HOSTS; i++)
-    {
-      cs_rpc_close (world.rpcs[i]);
-      fake_daemon_free (world.daemons[i]);
-    }
-  fake_journal_free (world.journal);
-  g_string_free (world.stages, TRUE);
-  close (world.interrupt_fd);
-  g_rmdir (world.directory);
-  g_free (world.directory);
-}
-
-static void
-interrupt (void)
-{
-  const guint64 one = 1;
-  ck_assert_int_eq (write (world.interrupt_fd, &one, sizeof one), sizeof one);
-}
-
-static void
-seen (const char *stage)
-{
-  g_string_append_printf (world.stages, "%s ", stage);
-}
-
-static bool
-answered (const char *stage, GError **error)
-{
-  if (g_strcmp0 (world.interrupt_in, stage) == 0)
-    interrupt ();
-  return cs_fault_point (stage, error);
-}
 
 static void
 snapshot_stage (CsStage stage, void *data)
 {
-  seen (cs_stage_name (stage));
+  two_hosts_seen (cs_stage_name (stage));
 }
 
 static bool
 snapshot_answered (CsStage stage, void *data, GError **error)
 {
-  return answered (cs_stage_name (stage), error);
+  return two_hosts_answered (cs_stage_name (stage), error);
 }
 
 static void
 restore_stage (CsRestoreStage stage, void *data)
 {
-  seen (cs_restore_stage_name (stage));
+  two_hosts_seen (cs_restore_stage_name (stage));
 }
 
 static bool
 restore_answered (CsRestoreStage stage, void *data, GError **error)
 {
-  return answered (cs_restore_stage_name (stage), error);
-}
-
-static CsRpc *
-connect_host (int host)
-{
-  g_autofree char *path = socket_path (host);
-  world.rpcs[host] = cs_rpc_connect (path, NULL);
-  ck_assert_ptr_nonnull (world.rpcs[host]);
-  return world.rpcs[host];
+  return two_hosts_answered (cs_restore_stage_name (stage), error);
 }
 
 static json_object *
 run_snapshot (int hosts, GError **error)
 {
-  static const char *const vms[HOSTS] = {
+  static const char *const vms[TWO_HOSTS] = {
     "[{\"name\":\"vm1\",\"qmp\":\"/1\"},{\"name\":\"vm2\",\"qmp\":\"/2\"}]",
     "[{\"name\":\"vm3\",\"qmp\":\"/3\"}]"
   };
   CsSnapshotObserver observer = { snapshot_stage, NULL, snapshot_answered, NULL };
   g_autoptr (CsSnapshotJob) job =
-      cs_snapshot_job_new ("/store", "demo", "s1", 0, world.interrupt_fd, &observer);
+      cs_snapshot_job_new ("/store", "demo", "s1", 0, two_hosts.interrupt_fd, &observer);
   for (int i = 0; i < hosts; i++)
-    cs_snapshot_job_add_host (job, connect_host (i), json_tokener_parse (vms[i]));
+    cs_snapshot_job_add_host (job, two_hosts_connect (i), json_tokener_parse (vms[i]));
   cs_snapshot_job_set_manifest (job, json_tokener_parse ("{\"policy\":\"coordinated\"}"));
   return cs_snapshot_job_run (job, error);
 }
@@ -138,25 +55,11 @@ run_restore (int hosts, bool wait, GError **error)
 {
   CsRestoreObserver observer = { restore_stage, NULL, restore_answered, NULL };
   g_autoptr (CsRestoreJob) job =
-      cs_restore_job_new ("/store", "demo", "s1", false, wait, world.interrupt_fd, &observer);
+      cs_restore_job_new ("/store", "demo", "s1", false, wait, two_hosts.interrupt_fd, &observer);
   for (int i = 0; i < hosts; i++)
-    cs_restore_job_add_host (job, connect_host (i),
+    cs_restore_job_add_host (job, two_hosts_connect (i),
                              i == 0 ? NULL : json_tokener_parse ("[\"vm3\"]"));
   return cs_restore_job_run (job, error);
-}
-
-static int
-position (const char *entry)
-{
-  int at = fake_journal_find (world.journal, entry, 0);
-  ck_assert_msg (at >= 0, "'%s' did not happen", entry);
-  return at;
-}
-
-static void
-assert_never (const char *entry)
-{
-  ck_assert_msg (fake_journal_find (world.journal, entry, 0) < 0, "'%s' happened", entry);
 }
 
 START_TEST (stages_are_one_table)
@@ -179,7 +82,8 @@ START_TEST (one_host_reports)
   g_autoptr (GError) error = NULL;
   g_autoptr (CsJson) report = run_snapshot (1, &error);
   unit_assert_no_error (error);
-  ck_assert_str_eq (world.stages->str, "check quiesce precopy pause capture resume store seal ");
+  ck_assert_str_eq (two_hosts.stages->str,
+                    "check quiesce precopy pause capture resume store seal ");
   ck_assert_uint_eq (cs_json_uint (report, "pause", 0), 9100);
   ck_assert_uint_eq (cs_json_uint (report, "cluster-pause", 0), 9100);
   ck_assert_uint_eq (cs_json_uint (report, "pages-captured", 0), 2000);
@@ -194,7 +98,7 @@ START_TEST (one_host_reports)
   json_object *vm = cs_json_find_named (vms, "vm2");
   ck_assert_uint_eq (cs_json_uint (vm, "pages", 0), 150);
   ck_assert_uint_eq (cs_json_uint (cs_json_member_object (vm, "precopy"), "pages", 0), 9000);
-  assert_never ("A< job.abort");
+  two_hosts_assert_never ("A< job.abort");
 }
 END_TEST
 
@@ -202,26 +106,30 @@ END_TEST
 START_TEST (barrier_holds_for_two_hosts)
 {
   g_autoptr (GError) error = NULL;
-  fake_daemon_on (world.daemons[_i], "snapshot.pause", "late:300");
+  fake_daemon_on (two_hosts.daemons[_i], "snapshot.pause", "late:300");
   g_autoptr (CsJson) report = run_snapshot (2, &error);
   unit_assert_no_error (error);
-  int a_paused = position ("A> snapshot.pause"), b_paused = position ("B> snapshot.pause");
-  int a_release = position ("A< snapshot.release"), b_release = position ("B< snapshot.release");
+  int a_paused = two_hosts_position ("A> snapshot.pause"),
+      b_paused = two_hosts_position ("B> snapshot.pause");
+  int a_release = two_hosts_position ("A< snapshot.release"),
+      b_release = two_hosts_position ("B< snapshot.release");
   ck_assert_int_gt (MIN (a_release, b_release), MAX (a_paused, b_paused));
-  ck_assert_int_gt (MIN (position ("A< snapshot.seal"), position ("B< snapshot.seal")),
-                    MAX (position ("A> snapshot.store"), position ("B> snapshot.store")));
+  ck_assert_int_gt (
+      MIN (two_hosts_position ("A< snapshot.seal"), two_hosts_position ("B< snapshot.seal")),
+      MAX (two_hosts_position ("A> snapshot.store"), two_hosts_position ("B> snapshot.store")));
   ck_assert_uint_eq (json_object_array_length (cs_json_array (report, "vms")), 3);
-  assert_never ("A< job.abort");
+  two_hosts_assert_never ("A< job.abort");
 }
 END_TEST
 
 START_TEST (requests_go_to_all_hosts_at_once)
 {
   g_autoptr (GError) error = NULL;
-  fake_daemon_on (world.daemons[0], "snapshot.pause", "late:300");
+  fake_daemon_on (two_hosts.daemons[0], "snapshot.pause", "late:300");
   g_autoptr (CsJson) report = run_snapshot (2, &error);
   unit_assert_no_error (error);
-  ck_assert_int_lt (position ("B< snapshot.pause"), position ("A> snapshot.pause"));
+  ck_assert_int_lt (two_hosts_position ("B< snapshot.pause"),
+                    two_hosts_position ("A> snapshot.pause"));
 }
 END_TEST
 
@@ -241,18 +149,18 @@ START_TEST (error_of_one_host_aborts_both)
 {
   g_autoptr (GError) error = NULL;
   g_autofree char *named = g_strdup_printf ("stage '%s'", requests[_i].stage);
-  fake_daemon_on (world.daemons[1], requests[_i].method, "error:no-space:the store is full");
+  fake_daemon_on (two_hosts.daemons[1], requests[_i].method, "error:no-space:the store is full");
   ck_assert_ptr_null (run_snapshot (2, &error));
   unit_assert_error (error, CS_ERROR_NO_SPACE);
   ck_assert_ptr_nonnull (strstr (error->message, named));
   ck_assert_ptr_nonnull (strstr (error->message, "the store is full"));
   ck_assert_ptr_nonnull (strstr (error->message, "guests run on"));
-  ck_assert_uint_eq (fake_journal_count (world.journal, "A< job.abort"), 1);
-  ck_assert_uint_eq (fake_journal_count (world.journal, "B< job.abort"), 1);
+  ck_assert_uint_eq (fake_journal_count (two_hosts.journal, "A< job.abort"), 1);
+  ck_assert_uint_eq (fake_journal_count (two_hosts.journal, "B< job.abort"), 1);
   for (gsize i = (gsize)_i + 1; i < G_N_ELEMENTS (requests); i++)
     {
       g_autofree char *later = g_strdup_printf ("A< %s", requests[i].method);
-      assert_never (later);
+      two_hosts_assert_never (later);
     }
 }
 END_TEST
@@ -261,28 +169,29 @@ END_TEST
 START_TEST (hanging_host_is_aborted_with_the_failed_one)
 {
   g_autoptr (GError) error = NULL;
-  fake_daemon_on (world.daemons[0], "snapshot.pause", "hang");
-  fake_daemon_on (world.daemons[1], "snapshot.pause", "error:deadline:the guest did not stop");
+  fake_daemon_on (two_hosts.daemons[0], "snapshot.pause", "hang");
+  fake_daemon_on (two_hosts.daemons[1], "snapshot.pause", "error:deadline:the guest did not stop");
   ck_assert_ptr_null (run_snapshot (2, &error));
   unit_assert_error (error, CS_ERROR_DEADLINE);
   ck_assert_ptr_nonnull (strstr (error->message, "guests run on"));
-  position ("A< job.abort");
-  position ("B< job.abort");
-  assert_never ("A< snapshot.release");
-  assert_never ("B< snapshot.release");
+  two_hosts_position ("A< job.abort");
+  two_hosts_position ("B< job.abort");
+  two_hosts_assert_never ("A< snapshot.release");
+  two_hosts_assert_never ("B< snapshot.release");
 }
 END_TEST
 
 START_TEST (begin_that_fails_aborts_the_other)
 {
   g_autoptr (GError) error = NULL;
-  fake_daemon_on (world.daemons[0], "snapshot.begin", "late:100");
-  fake_daemon_on (world.daemons[1], "snapshot.begin", "error:busy:another snapshot is under way");
+  fake_daemon_on (two_hosts.daemons[0], "snapshot.begin", "late:100");
+  fake_daemon_on (two_hosts.daemons[1], "snapshot.begin",
+                  "error:busy:another snapshot is under way");
   ck_assert_ptr_null (run_snapshot (2, &error));
   unit_assert_error (error, CS_ERROR_BUSY);
-  position ("A< job.abort");
-  assert_never ("B< job.abort");
-  assert_never ("A< snapshot.check");
+  two_hosts_position ("A< job.abort");
+  two_hosts_assert_never ("B< job.abort");
+  two_hosts_assert_never ("A< snapshot.check");
 }
 END_TEST
 
@@ -290,40 +199,28 @@ END_TEST
 START_TEST (missing_vm_breaks_the_barrier)
 {
   g_autoptr (GError) error = NULL;
-  fake_daemon_on (world.daemons[0], "snapshot.pause",
+  fake_daemon_on (two_hosts.daemons[0], "snapshot.pause",
                   "result:{\"vms\":[{\"name\":\"vm1\",\"paused-at\":1}],\"skew\":0}");
   ck_assert_ptr_null (run_snapshot (2, &error));
   unit_assert_error (error, CS_ERROR_IO);
   ck_assert_ptr_nonnull (strstr (error->message, "'vm2'"));
-  assert_never ("A< snapshot.release");
-  assert_never ("B< snapshot.release");
-  position ("B< job.abort");
+  two_hosts_assert_never ("A< snapshot.release");
+  two_hosts_assert_never ("B< snapshot.release");
+  two_hosts_position ("B< job.abort");
 }
 END_TEST
 
-/* Connections that break, in each stage; code of the error and whether the daemon still hears. */
-static const struct
-{
-  const char *action;
-  int code;
-} breaks[] = {
-  { "close", CS_ERROR_GONE },
-  { "half", CS_ERROR_GONE },
-  { "garbage", CS_ERROR_IO },
-  { "stranger", CS_ERROR_IO },
-};
-
 START_TEST (broken_connection_aborts_the_other)
 {
-  gsize request = (gsize)_i / G_N_ELEMENTS (breaks), how = (gsize)_i % G_N_ELEMENTS (breaks);
+  gsize request = (gsize)_i / TWO_HOSTS_BREAKS, how = (gsize)_i % TWO_HOSTS_BREAKS;
   g_autoptr (GError) error = NULL;
-  fake_daemon_on (world.daemons[1], requests[request].method, breaks[how].action);
+  fake_daemon_on (two_hosts.daemons[1], requests[request].method, two_hosts_breaks[how].action);
   ck_assert_ptr_null (run_snapshot (2, &error));
   ck_assert_ptr_nonnull (error);
-  unit_assert_error (error, breaks[how].code);
+  unit_assert_error (error, two_hosts_breaks[how].code);
   ck_assert_ptr_nonnull (strstr (error->message, "undoes it by itself"));
-  position ("A< job.abort");
-  ck_assert (fake_journal_wait (world.journal, "B! closed"));
+  two_hosts_position ("A< job.abort");
+  ck_assert (fake_journal_wait (two_hosts.journal, "B! closed"));
 }
 END_TEST
 
@@ -332,7 +229,7 @@ START_TEST (odd_but_correct_peers_are_understood)
   static const char *const actions[] = { "batch", "progress", "late:50" };
   g_autoptr (GError) error = NULL;
   for (gsize i = 0; i < G_N_ELEMENTS (requests); i++)
-    fake_daemon_on (world.daemons[0], requests[i].method, actions[_i]);
+    fake_daemon_on (two_hosts.daemons[0], requests[i].method, actions[_i]);
   g_autoptr (CsJson) report = run_snapshot (1, &error);
   unit_assert_no_error (error);
   ck_assert_ptr_nonnull (report);
@@ -343,37 +240,29 @@ END_TEST
 START_TEST (interrupt_cancels)
 {
   g_autoptr (GError) error = NULL;
-  world.interrupt_in = cs_stage_name ((CsStage)_i);
+  two_hosts.interrupt_in = cs_stage_name ((CsStage)_i);
   ck_assert_ptr_null (run_snapshot (2, &error));
   unit_assert_error (error, CS_ERROR_CANCELLED);
   ck_assert_ptr_nonnull (strstr (error->message, "guests run on"));
-  position ("A< job.abort");
-  position ("B< job.abort");
-  assert_never ("A< snapshot.seal");
+  two_hosts_position ("A< job.abort");
+  two_hosts_position ("B< job.abort");
+  two_hosts_assert_never ("A< snapshot.seal");
   if (_i < CS_STAGE_PAUSE)
-    assert_never ("A< snapshot.release");
+    two_hosts_assert_never ("A< snapshot.release");
 }
 END_TEST
-
-static gpointer
-interrupt_when_asked (gpointer entry)
-{
-  ck_assert (fake_journal_wait (world.journal, entry));
-  interrupt ();
-  return NULL;
-}
 
 START_TEST (interrupt_during_a_request)
 {
   g_autoptr (GError) error = NULL;
   g_autofree char *entry = g_strdup_printf ("A< %s", requests[_i].method);
-  fake_daemon_on (world.daemons[0], requests[_i].method, "hang");
-  GThread *thread = g_thread_new ("interrupt", interrupt_when_asked, entry);
+  fake_daemon_on (two_hosts.daemons[0], requests[_i].method, "hang");
+  GThread *thread = g_thread_new ("interrupt", two_hosts_interrupt_at, entry);
   ck_assert_ptr_null (run_snapshot (1, &error));
   g_thread_join (thread);
   unit_assert_error (error, CS_ERROR_CANCELLED);
   ck_assert_ptr_nonnull (strstr (error->message, "guests run on"));
-  position ("A< job.abort");
+  two_hosts_position ("A< job.abort");
 }
 END_TEST
 
@@ -381,8 +270,9 @@ END_TEST
 START_TEST (seal_that_won_the_race_counts)
 {
   g_autoptr (GError) error = NULL;
-  fake_daemon_on (world.daemons[0], "snapshot.seal", "complete");
-  GThread *thread = g_thread_new ("interrupt", interrupt_when_asked, (gpointer) "A< snapshot.seal");
+  fake_daemon_on (two_hosts.daemons[0], "snapshot.seal", "complete");
+  GThread *thread =
+      g_thread_new ("interrupt", two_hosts_interrupt_at, (gpointer) "A< snapshot.seal");
   g_autoptr (CsJson) report = run_snapshot (1, &error);
   g_thread_join (thread);
   unit_assert_no_error (error);
@@ -405,18 +295,19 @@ START_TEST (fault_error_aborts)
     }
   ck_assert_ptr_null (report);
   unit_assert_error (error, CS_ERROR_FAILED);
-  position ("A< job.abort");
+  two_hosts_position ("A< job.abort");
 }
 END_TEST
 
 START_TEST (restore_waits_for_all_loads)
 {
   g_autoptr (GError) error = NULL;
-  fake_daemon_on (world.daemons[1], "restore.load", "late:200");
+  fake_daemon_on (two_hosts.daemons[1], "restore.load", "late:200");
   g_autoptr (CsJson) report = run_restore (2, true, &error);
   unit_assert_no_error (error);
-  ck_assert_str_eq (world.stages->str, "restore-load restore-release restore-wait ");
-  ck_assert_int_gt (position ("A< restore.release"), position ("B> restore.load"));
+  ck_assert_str_eq (two_hosts.stages->str, "restore-load restore-release restore-wait ");
+  ck_assert_int_gt (two_hosts_position ("A< restore.release"),
+                    two_hosts_position ("B> restore.load"));
   ck_assert_uint_eq (cs_json_uint (report, "running", 0), 81000);
   ck_assert_uint_eq (cs_json_uint (report, "resident", 0), 912000);
   json_object *vm = cs_json_find_named (cs_json_array (report, "vms"), "vm3");
@@ -430,8 +321,8 @@ START_TEST (restore_without_wait)
   g_autoptr (GError) error = NULL;
   g_autoptr (CsJson) report = run_restore (1, false, &error);
   unit_assert_no_error (error);
-  assert_never ("A< restore.wait");
-  assert_never ("A< job.abort");
+  two_hosts_assert_never ("A< restore.wait");
+  two_hosts_assert_never ("A< job.abort");
 }
 END_TEST
 
@@ -439,10 +330,10 @@ START_TEST (restore_that_fails_is_undone)
 {
   static const char *const methods[] = { "restore.begin", "restore.load", "restore.release" };
   g_autoptr (GError) error = NULL;
-  fake_daemon_on (world.daemons[1], methods[_i], "error:state:domain 'vm3' is running");
+  fake_daemon_on (two_hosts.daemons[1], methods[_i], "error:state:domain 'vm3' is running");
   ck_assert_ptr_null (run_restore (2, true, &error));
   unit_assert_error (error, CS_ERROR_STATE);
-  position ("A< job.abort");
+  two_hosts_position ("A< job.abort");
   ck_assert_ptr_nonnull (
       strstr (error->message, _i == 0 ? "no VM was started" : "are ended again"));
 }
@@ -451,13 +342,14 @@ END_TEST
 START_TEST (running_vms_are_never_undone)
 {
   g_autoptr (GError) error = NULL;
-  fake_daemon_on (world.daemons[0], "restore.wait", "hang");
-  GThread *thread = g_thread_new ("interrupt", interrupt_when_asked, (gpointer) "A< restore.wait");
+  fake_daemon_on (two_hosts.daemons[0], "restore.wait", "hang");
+  GThread *thread =
+      g_thread_new ("interrupt", two_hosts_interrupt_at, (gpointer) "A< restore.wait");
   ck_assert_ptr_null (run_restore (1, true, &error));
   g_thread_join (thread);
   unit_assert_error (error, CS_ERROR_CANCELLED);
   ck_assert_ptr_nonnull (strstr (error->message, "the VMs run"));
-  assert_never ("A< job.abort");
+  two_hosts_assert_never ("A< job.abort");
 }
 END_TEST
 
@@ -467,18 +359,18 @@ main (void)
   Suite *suite = suite_create ("jobs");
   TCase *tests = tcase_create ("jobs");
   int n_requests = G_N_ELEMENTS (requests);
-  tcase_add_checked_fixture (tests, set_up, tear_down);
+  tcase_add_checked_fixture (tests, two_hosts_set_up, two_hosts_tear_down);
   tcase_set_timeout (tests, 60);
   tcase_add_test (tests, stages_are_one_table);
   tcase_add_test (tests, one_host_reports);
-  tcase_add_loop_test (tests, barrier_holds_for_two_hosts, 0, HOSTS);
+  tcase_add_loop_test (tests, barrier_holds_for_two_hosts, 0, TWO_HOSTS);
   tcase_add_test (tests, requests_go_to_all_hosts_at_once);
   tcase_add_loop_test (tests, error_of_one_host_aborts_both, 0, n_requests);
   tcase_add_test (tests, hanging_host_is_aborted_with_the_failed_one);
   tcase_add_test (tests, begin_that_fails_aborts_the_other);
   tcase_add_test (tests, missing_vm_breaks_the_barrier);
   tcase_add_loop_test (tests, broken_connection_aborts_the_other, 0,
-                       n_requests * (int)G_N_ELEMENTS (breaks));
+                       n_requests * (int)TWO_HOSTS_BREAKS);
   tcase_add_loop_test (tests, odd_but_correct_peers_are_understood, 0, 3);
   tcase_add_loop_test (tests, interrupt_cancels, 0, CS_STAGE_SEAL);
   tcase_add_loop_test (tests, interrupt_during_a_request, 0, n_requests);
