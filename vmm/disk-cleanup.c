@@ -110,6 +110,20 @@ cancel_jobs (CsMonitor *monitor, GError **first)
     note (first, error);
 }
 
+/* A job that is no block job stays when it has ended, until somebody has looked at it. */
+static void
+dismiss_jobs (CsMonitor *monitor, GError **first)
+{
+  GError *error = NULL;
+  g_autoptr (GPtrArray) jobs =
+      list_ours (monitor, "query-jobs", "id", CS_DISK_PREFIX, NULL, &error);
+  if (jobs == NULL)
+    note (first, error);
+  for (guint i = 0; jobs != NULL && i < jobs->len; i++)
+    cs_monitor_execute (monitor, "job-dismiss", cs_json_strings ("id", jobs->pdata[i], NULL), NULL,
+                        NULL);
+}
+
 static json_object *
 query_nodes (CsMonitor *monitor, GError **error)
 {
@@ -168,6 +182,7 @@ cs_disk_remove_ours (CsMonitor *monitor, bool stop_server, GError **error)
   if (stop_server)
     cs_monitor_execute (monitor, "nbd-server-stop", NULL, NULL, NULL);
   cancel_jobs (monitor, &first);
+  dismiss_jobs (monitor, &first);
   GError *error_of_devices = NULL;
   if (!cs_disk_divert_undo (monitor, &error_of_devices))
     note (&first, error_of_devices);

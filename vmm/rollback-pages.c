@@ -253,6 +253,26 @@ compute (CsRollbackPages *pages, CsRollbackBlock *block, bool tracked, GError **
   return !tracked || adjust_for_missing (pages, block, error);
 }
 
+/* Once is enough: see the top. */
+static bool
+look_for_read (CsRollbackPages *pages, CsRollbackBlock *block, GError **error)
+{
+  if (block->looked || !block->tracked || block->whole)
+    return true;
+  block->looked = true;
+  cs_bitmap_clear (block->other);
+  if (!cs_tracker_mapped (pages->options.tracker, block->index, block->other, error))
+    return false;
+  copy_bitmap (block->scratch, block->nonzero);
+  cs_bitmap_and_not (block->scratch, block->todo);
+  copy_bitmap (block->todo, block->scratch);
+  cs_bitmap_and_not (block->todo, block->other);
+  cs_bitmap_and_not (block->scratch, block->todo); /* those that are mapped */
+  return cs_rollback_find_read (pages->options.pid, block->info, block->scratch, block->differs,
+                                error)
+         && compute (pages, block, true, error);
+}
+
 bool
 cs_rollback_pages_read_ahead (CsRollbackPages *pages, guint64 *count, GError **error)
 {
@@ -264,7 +284,8 @@ cs_rollback_pages_read_ahead (CsRollbackPages *pages, guint64 *count, GError **e
       if (!block->whole
           && !cs_tracker_peek (pages->options.tracker, block->index, block->consumed, error))
         return false;
-      bool computed = compute (pages, block, block->tracked, error);
+      bool computed =
+          compute (pages, block, block->tracked, error) && look_for_read (pages, block, error);
       cs_bitmap_clear (block->consumed); /* nothing was */
       if (!computed)
         return false;

@@ -12,6 +12,7 @@ typedef struct CsRollbackPages CsRollbackPages;
 
 typedef struct
 {
+  pid_t pid;           /* QEMU's */
   CsTracker *tracker;  /* borrowed, as all here */
   GPtrArray *blocks;   /* of CsRamBlock: QEMU's, all of them in @target, of that length */
   CsImage *target;     /* what the memory becomes */

@@ -58,7 +58,8 @@ prepare_pages (CsRollback *rollback, GError **error)
 {
   CsVm *vm = rollback->vm;
   CsRestore *filling = cs_vm_filling (vm);
-  CsRollbackPagesOptions options = { .tracker = rollback->tracker,
+  CsRollbackPagesOptions options = { .pid = cs_monitor_pid (rollback->monitor),
+                                     .tracker = rollback->tracker,
                                      .blocks = rollback->blocks,
                                      .target = rollback->target,
                                      .base = rollback->base,
@@ -89,14 +90,16 @@ prepare_disks (CsRollback *rollback, GError **error)
   return rollback->disk_rollback != NULL;
 }
 
-/* Last what is overtaken by what the guest does. */
+/* The disks find no node of ours in QEMU yet; last comes what is overtaken by what the guest does.
+ */
 bool
 cs_rollback_prepare (CsRollback *rollback, GError **error)
 {
   if (!cs_rollback_check_cancelled (rollback, error) || !cs_rollback_check_devices (rollback, error)
-      || !cs_rollback_devices_prepare (rollback, error) || !prepare_tracker (rollback, error)
-      || !open_base (rollback, error) || !prepare_pages (rollback, error)
-      || !prepare_disks (rollback, error) || !cs_rollback_check_cancelled (rollback, error))
+      || !prepare_tracker (rollback, error) || !open_base (rollback, error)
+      || !prepare_pages (rollback, error) || !prepare_disks (rollback, error)
+      || !cs_rollback_devices_prepare (rollback, error)
+      || !cs_rollback_check_cancelled (rollback, error))
     return false;
   rollback->network = cs_rollback_network_new (cs_monitor_pid (rollback->monitor), error);
   return rollback->network != NULL && read_ahead (rollback, error);

@@ -124,9 +124,9 @@ cs_rollback_free (CsRollback *rollback)
     g_warning ("cannot resume VM '%s': %s", rollback->vm->ref->name, error->message);
   if (!rollback->touched)
     keep_dirt (rollback);
-  cs_disk_rollback_free (rollback->disk_rollback);
   if (rollback->monitor != NULL)
     cs_rollback_devices_remove (rollback);
+  cs_disk_rollback_free (rollback->disk_rollback);
   cs_rollback_network_free (rollback->network);
   cs_rollback_pages_free (rollback->pages);
   cs_tracker_free (rollback->fresh);

@@ -15,6 +15,7 @@
  *   forget             as though the daemon had been started anew
  *   balloon MIB        sets the balloon and waits until the guest has followed
  *   touch              reads all memory, as a dump of it does
+ *   sh COMMAND         runs it
  *   hook COMMAND       to be run by the next rollback between stop and apply
  *   restore NAME       starts the VM (which must be off) from the snapshot, lazily, to be filled
  *   fill               completes that
@@ -45,6 +46,7 @@ typedef struct
   GHashTable *snapshots; /* name -> document */
   char *directory;
   char *hook;
+  char *source; /* the snapshot that a restore fills from */
 } Session;
 
 static bool
@@ -52,6 +54,15 @@ failed (GError **error, const char *text)
 {
   g_set_error_literal (error, CS_ERROR, CS_ERROR_FAILED, text);
   return false;
+}
+
+static guint64
+number (const char *text)
+{
+  guint64 value = 0;
+  if (!g_ascii_string_to_unsigned (text, 10, 0, G_MAXINT, &value, NULL))
+    g_error ("'%s' is no number", text);
+  return value;
 }
 
 static json_object *
@@ -114,7 +125,7 @@ compare_missing (Session *session, CsImage *target, guint volume, const CsRamBlo
       && !cs_bitmap_test (placed, page))
     {
       guint source_volume;
-      json_object *document = find_snapshot (session, session->hook, error);
+      json_object *document = find_snapshot (session, session->source, error);
       g_autoptr (CsImage) source =
           cs_image_open (session->store, cs_json_string (document, "image"), error);
       if (source == NULL
@@ -232,15 +243,16 @@ begin (Session *session, const char *name, gint64 deadline, GError **error)
 }
 
 static bool
+run_shell (Session *session, char **arguments, GError **error)
+{
+  return system (arguments[0]) == 0 || failed (error, "the command failed");
+}
+
+static bool
 run_hook (Session *session, GError **error)
 {
   g_autofree char *command = g_steal_pointer (&session->hook);
-  if (command == NULL || cs_vm_filling (session->vm) != NULL)
-    {
-      session->hook = g_steal_pointer (&command);
-      return true;
-    }
-  return system (command) == 0 || failed (error, "the hook failed");
+  return command == NULL || run_shell (session, &command, error);
 }
 
 static bool
@@ -263,7 +275,7 @@ roll_back (Session *session, char **arguments, GError **error)
 static bool
 run (Session *session, char **arguments, GError **error)
 {
-  g_usleep ((gulong)(atof (arguments[0]) * 1000));
+  g_usleep ((gulong)number (arguments[0]) * 1000);
   return true;
 }
 
@@ -315,7 +327,7 @@ measure (Session *session)
 static bool
 repeat (Session *session, char **arguments, GError **error)
 {
-  int count = atoi (arguments[0]);
+  int count = (int)number (arguments[0]);
   Size before = { 0 };
   for (int i = 0; i < count; i++)
     {
@@ -437,7 +449,7 @@ static bool
 balloon (Session *session, char **arguments, GError **error)
 {
   bool there = false;
-  guint64 bytes = (guint64)atoi (arguments[0]) << 20;
+  guint64 bytes = number (arguments[0]) << 20;
   json_object *request = json_object_new_object ();
   json_object_object_add (request, "value", json_object_new_uint64 (bytes));
   bool ok = cs_vm_open (session->vm, error)
@@ -500,7 +512,8 @@ restore (Session *session, char **arguments, GError **error)
   guint64 done, total;
   cs_restore_progress (cs_vm_filling (vm), &done, &total);
   g_print ("restored: %" G_GUINT64_FORMAT " of %" G_GUINT64_FORMAT " pages\n", done, total);
-  return set_hook (session, arguments, error); /* the comparison wants to know */
+  session->source = g_strdup (arguments[0]); /* the comparison wants to know */
+  return true;
 }
 
 static bool
@@ -508,7 +521,7 @@ fill (Session *session, char **arguments, GError **error)
 {
   bool ok = cs_restore_finish (cs_vm_filling (session->vm), NULL, error);
   cs_vm_end_filling (session->vm, ok ? NULL : "failed");
-  g_clear_pointer (&session->hook, g_free);
+  g_clear_pointer (&session->source, g_free);
   return ok;
 }
 
@@ -551,7 +564,8 @@ static const struct
   { "repeat", 3, repeat },     { "cancel", 1, cancelled }, { "late", 1, late },
   { "fails", 1, fails },       { "breaks", 1, breaks },    { "forget", 0, forget },
   { "balloon", 1, balloon },   { "touch", 0, touch },      { "hook", 1, set_hook },
-  { "restore", 1, restore },   { "fill", 0, fill },        { "clean", 0, clean },
+  { "sh", 1, run_shell },      { "restore", 1, restore },  { "fill", 0, fill },
+  { "clean", 0, clean },
 };
 
 static bool
@@ -617,5 +631,6 @@ main (int argc, char **argv)
   cs_store_close (session.store);
   g_free (session.directory);
   g_free (session.hook);
+  g_free (session.source);
   return ok ? 0 : 1;
 }

@@ -1,0 +1,79 @@
+/* Pages of shared memory that were discarded and then only read: see rollback-pages.c. */
+#include "config.h"
+
+#include "vmm/rollback-pages-private.h"
+
+#include "common/error.h"
+#include "vmm/lazy-mapping.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/uio.h>
+
+#define BATCH 1024 /* IOV_MAX of Linux */
+
+typedef struct
+{
+  pid_t pid;
+  const CsRamBlock *block;
+  CsBitmap *found;
+  guint64 pages[BATCH];
+  gsize n;
+} Look;
+
+/* Anything that cannot be read is looked at again by those who must read it. */
+static bool
+is_zero (const Look *look, guint64 page)
+{
+  guint64 words[CS_PAGE_SIZE / sizeof (guint64)];
+  struct iovec here = { words, sizeof words };
+  struct iovec there = { (void *)(guintptr)(look->block->host + page * CS_PAGE_SIZE),
+                         sizeof words };
+  if (process_vm_readv (look->pid, &here, 1, &there, 1, 0) != sizeof words)
+    return false;
+  for (gsize i = 0; i < G_N_ELEMENTS (words); i++)
+    if (words[i] != 0)
+      return false;
+  return true;
+}
+
+/* The first word of each page of the batch. */
+static bool
+look_at_batch (Look *look, GError **error)
+{
+  guint64 words[BATCH];
+  struct iovec here = { words, look->n * sizeof *words };
+  struct iovec there[BATCH];
+  for (gsize i = 0; i < look->n; i++)
+    there[i] =
+        (struct iovec){ (void *)(guintptr)(look->block->host + look->pages[i] * CS_PAGE_SIZE),
+                        sizeof *words };
+  if (look->n > 0
+      && process_vm_readv (look->pid, &here, 1, there, look->n, 0) != (ssize_t)here.iov_len)
+    return cs_error_set_errno (error, errno, "cannot look at RAM block '%s'", look->block->name);
+  for (gsize i = 0; i < look->n; i++)
+    if (words[i] == 0 && is_zero (look, look->pages[i]))
+      cs_bitmap_set_range (look->found, look->pages[i], 1);
+  look->n = 0;
+  return true;
+}
+
+bool
+cs_rollback_find_read (pid_t pid, const CsRamBlock *block, const CsBitmap *candidates,
+                       CsBitmap *found, GError **error)
+{
+  CsMappingKind kind;
+  if (!cs_mapping_kind (pid, block->host, block->used_length, &kind, NULL)
+      || kind != CS_MAPPING_SHARED_MEMORY)
+    return true;
+  Look look = { .pid = pid, .block = block, .found = found };
+  guint64 first, count;
+  for (guint64 at = 0; cs_bitmap_next_run (candidates, at, &first, &count); at = first + count)
+    for (guint64 page = first; page < first + count; page++)
+      {
+        look.pages[look.n++] = page;
+        if (look.n == BATCH && !look_at_batch (&look, error))
+          return false;
+      }
+  return look_at_batch (&look, error);
+}
