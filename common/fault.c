@@ -39,6 +39,18 @@ find_kind (const char *list, const char *point)
   return NULL;
 }
 
+/* Waits until @point is armed as "hold" no more. */
+static void
+hold (const char *point)
+{
+  for (bool held = true; held; g_usleep (20000))
+    {
+      g_autofree char *from_file = NULL;
+      const char *kind = find_kind (armed (&from_file), point);
+      held = kind != NULL && g_str_has_prefix (kind, "hold");
+    }
+}
+
 bool
 cs_fault_point (const char *point, GError **error)
 {
@@ -49,6 +61,11 @@ cs_fault_point (const char *point, GError **error)
   if (g_str_has_prefix (kind, "slow"))
     {
       g_usleep (100000);
+      return true;
+    }
+  if (g_str_has_prefix (kind, "hold"))
+    {
+      hold (point);
       return true;
     }
   if (g_str_has_prefix (kind, "crash"))

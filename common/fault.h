@@ -7,6 +7,7 @@
  *   crash   the process ends as by kill -9
  *   hang    the calling thread sleeps for good (deadlines must cope)
  *   slow    the calling thread sleeps for 0.1 s and goes on
+ *   hold    the calling thread sleeps until the point is no longer armed (below), and goes on
  *
  * CLUSNAP_FAULT=@FILE takes the list from FILE whenever a point is reached (no such file: nothing
  * is armed), so that a process can be well before and after.  Without the variable a point costs

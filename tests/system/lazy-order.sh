@@ -20,12 +20,12 @@ restored() {
     local name=$1
     shift
     kill_all
-    arm fill:slow
+    arm fill:hold
     clusnap -q restore c base "$@" -f json >"$tmp/$name.json" 2>"$tmp/said" &
     local pid=$!
     wait_for 60 is_filling || fail "the VMs do not come back ($name): $(cat "$tmp/said")"
     cluster_check --wait-progress 4
-    is_filling || fail "the fill was not slow enough to test anything ($name)"
+    is_filling || fail "the fill was not held ($name)"
     disarm
     wait "$pid" || fail "cannot restore ($name): $(cat "$tmp/said")"
     cluster_check --wait-progress 2
@@ -61,12 +61,16 @@ grep -q "is ignored: 'hints/.*' fails its checksum" "$clusnapd_directory/clusnap
 restored fourth --fill-rate 0
 [ "$(sum fourth prefetched)" -gt 50 ] || fail "the damaged hint was not replaced"
 
-note "a prefetch that hangs holds up nothing; hints go with the snapshot"
-arm prefetch:slow
+note "a prefetch that is held holds up nothing; hints go with the snapshot"
+arm prefetch:hold
 kill_all
-clusnap -q restore c base >/dev/null
+clusnap -q restore c base >/dev/null &
+pid=$!
+wait_for 60 is_filling || fail "the VMs do not come back while the prefetch is held"
 cluster_check --wait-progress 2
 disarm
+wait "$pid"
+nothing_in_the_journal
 snapshot other
 clusnap -q snapshot delete c base
 come_back other
