@@ -39,7 +39,7 @@ const CsCommand cs_commands[] = {
   { "snapshot", "delete", "CLUSTER SNAPSHOT...", 2, ANY, 0,
     "delete snapshots; 'store gc' then frees their space",
     NULL, cs_cli_snapshot_delete },
-  { "restore", NULL, "CLUSTER SNAPSHOT", 2, 2, OPT (EAGER) | OPT (VM) | OPT (NO_WAIT),
+  { "restore", NULL, "CLUSTER SNAPSHOT", 2, 2, OPT (EAGER) | OPT (VM) | OPT (NO_WAIT) | OPT (SET_TIME),
     "start the VMs of a cluster again as they were in a snapshot",
     cs_restore_columns, cs_cli_restore },
   { "store", "init", "", 0, 0, 0,

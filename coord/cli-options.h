@@ -28,7 +28,9 @@
   X (DRY_RUN, "dry-run", 0, NULL, "only tell what would be freed")                                 \
   X (EAGER, "eager", 0, NULL, "load all memory before the VMs run")                                \
   X (VM, "vm", 0, "VM", "only this VM; may be given several times")                                \
-  X (NO_WAIT, "no-wait", 0, NULL, "end when the VMs run; clusnapd goes on filling their memory")
+  X (NO_WAIT, "no-wait", 0, NULL, "end when the VMs run; clusnapd goes on filling their memory")  \
+  X (SET_TIME, "set-time", 0, NULL, "set the guests' clocks to the host's time, by their guest "    \
+     "agents (qemu-ga)")
 // clang-format on
 
 typedef enum

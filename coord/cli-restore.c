@@ -9,6 +9,8 @@
 #include "coord/name.h"
 #include "coord/restore-job.h"
 
+#include <string.h>
+
 static const CsColumn vm_columns[] = {
   { "name", "VM", CS_COLUMN_TEXT },
   { "disks", "Disks", CS_COLUMN_TIME },
@@ -75,6 +77,21 @@ chosen_vms (CsCli *cli, json_object **vms, GError **error)
   return true;
 }
 
+/* An agent that is absent or does not answer is no failure, but the user wants to know. */
+static void
+note_times (CsCli *cli, json_object *report)
+{
+  json_object *vms = cs_json_array (report, "vms");
+  for (gsize i = 0; vms != NULL && i < json_object_array_length (vms); i++)
+    {
+      json_object *vm = json_object_array_get_idx (vms, i);
+      const char *time = cs_json_string (vm, "time");
+      if (time != NULL && strcmp (time, "set") != 0)
+        cs_cli_note (cli, "clusnap: VM '%s': its clock was not set: %s",
+                     cs_json_string (vm, "name"), time);
+    }
+}
+
 bool
 cs_cli_restore (CsCli *cli, GError **error)
 {
@@ -94,8 +111,12 @@ cs_cli_restore (CsCli *cli, GError **error)
   CsRestoreObserver observer = { on_stage, on_progress, on_answered, &run };
   g_autoptr (CsRestoreJob) job =
       cs_restore_job_new (store, cluster, snapshot, eager, wait, cli->interrupt_fd, &observer);
+  if (cs_arguments_has (cli->arguments, CS_OPTION_SET_TIME))
+    cs_restore_job_set_time (job);
   cs_restore_job_add_host (job, cli->rpc, g_steal_pointer (&vms));
   g_autoptr (CsJson) report = cs_restore_job_run (job, error);
   g_clear_pointer (&progress, cs_progress_free);
+  if (report != NULL)
+    note_times (cli, report);
   return report != NULL && cs_cli_print_record (cli, report, error);
 }

@@ -34,9 +34,10 @@ static const CsColumn vm_columns[] = {
 };
 
 static const CsColumn disk_columns[] = {
-  { "vm", "VM", CS_COLUMN_TEXT },         { "name", "Disk", CS_COLUMN_TEXT },
-  { "size", "Size", CS_COLUMN_SIZE },     { "format", "Format", CS_COLUMN_TEXT },
-  { "filename", "File", CS_COLUMN_TEXT }, { 0 },
+  { "vm", "VM", CS_COLUMN_TEXT },           { "name", "Disk", CS_COLUMN_TEXT },
+  { "size", "Size", CS_COLUMN_SIZE },       { "bytes-read", "Read", CS_COLUMN_SIZE },
+  { "bytes-zero", "Zero", CS_COLUMN_SIZE }, { "format", "Format", CS_COLUMN_TEXT },
+  { "filename", "File", CS_COLUMN_TEXT },   { 0 },
 };
 
 const CsColumn cs_snapshot_show_columns[] = {

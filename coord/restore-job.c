@@ -14,6 +14,7 @@ struct CsRestoreJob
   char *snapshot;
   bool eager;
   bool wait;
+  bool set_time;
   CsRestoreObserver observer;
   CsHosts *hosts;
   bool begun;   /* every host has begun */
@@ -61,6 +62,12 @@ cs_restore_job_new (const char *store, const char *cluster, const char *snapshot
   rpc_wait.data = observer->data;
   job->hosts = cs_hosts_new (&rpc_wait);
   return job;
+}
+
+void
+cs_restore_job_set_time (CsRestoreJob *job)
+{
+  job->set_time = true;
 }
 
 void
@@ -127,7 +134,10 @@ run_stage (CsRestoreJob *job, json_object *report, CsRestoreStage stage, GError 
           table[stage].name);
   if (job->observer.stage != NULL)
     job->observer.stage (stage, job->observer.data);
-  if (!cs_hosts_request (job->hosts, table[stage].method, NULL, 0, error))
+  g_autoptr (CsJson) extra = json_object_new_object ();
+  if (stage == CS_RESTORE_STAGE_RELEASE && job->set_time)
+    json_object_object_add (extra, "set-time", json_object_new_boolean (true));
+  if (!cs_hosts_request (job->hosts, table[stage].method, extra, 0, error))
     return false;
   job->running = job->running || stage == CS_RESTORE_STAGE_RELEASE;
   report_add (job, report, longest[stage]);

@@ -40,6 +40,9 @@ typedef struct CsRestoreJob CsRestoreJob;
 CsRestoreJob *cs_restore_job_new (const char *store, const char *cluster, const char *snapshot,
                                   bool eager, bool wait, int interrupt_fd,
                                   const CsRestoreObserver *observer);
+/* Has the guest agents set the guests' clocks to the host's time once the VMs run; the report's VMs
+ * then have "time": "set", or why not. */
+void cs_restore_job_set_time (CsRestoreJob *job);
 void cs_restore_job_free (CsRestoreJob *job);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsRestoreJob, cs_restore_job_free)
 

@@ -10,6 +10,7 @@
 typedef struct
 {
   CsCapture *capture;
+  CsDisk *disk;
   guint volume;
 } ExtentSink;
 
@@ -22,8 +23,12 @@ put_extent (guint64 offset, guint64 length, const void *data, void *user_data, G
   if (!cs_capture_check_cancelled (capture, error))
     return false;
   if (data == NULL)
-    return cs_image_writer_put_zero (capture->writer, sink->volume, offset / CS_PAGE_SIZE, count,
-                                     error);
+    {
+      sink->disk->bytes_zero += length;
+      return cs_image_writer_put_zero (capture->writer, sink->volume, offset / CS_PAGE_SIZE, count,
+                                       error);
+    }
+  sink->disk->bytes_read += length;
   capture->stats.disk_bytes += length;
   return cs_image_writer_put (capture->writer, sink->volume, offset / CS_PAGE_SIZE, count, data,
                               error);
@@ -36,8 +41,9 @@ store_disks (CsCapture *capture, GError **error)
   bool inherit = base != NULL && cs_vm_base_has_disks (base, capture->disks);
   for (guint i = 0; i < capture->disks->len; i++)
     {
-      const CsDisk *disk = g_ptr_array_index (capture->disks, i);
-      ExtentSink sink = { .capture = capture };
+      CsDisk *disk = g_ptr_array_index (capture->disks, i);
+      ExtentSink sink = { .capture = capture, .disk = disk };
+      disk->captured = true;
       if (!cs_image_writer_add_volume (capture->writer, CS_VOLUME_DISK, disk->name, disk->size,
                                        inherit, &sink.volume, error)
           || !cs_disk_capture_read (capture->disk_capture, i, put_extent, &sink, error))

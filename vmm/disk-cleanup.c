@@ -3,6 +3,7 @@
 #include "vmm/disk-cleanup.h"
 
 #include "common/error.h"
+#include "vmm/disk-divert.h"
 #include "vmm/disk-private.h"
 
 #include <string.h>
@@ -119,6 +120,7 @@ query_nodes (CsMonitor *monitor, GError **error)
   return nodes;
 }
 
+/* The newest comes first in QEMU's list, so parents before children. */
 static void
 remove_nodes (CsMonitor *monitor, GError **first)
 {
@@ -166,6 +168,9 @@ cs_disk_remove_ours (CsMonitor *monitor, bool stop_server, GError **error)
   if (stop_server)
     cs_monitor_execute (monitor, "nbd-server-stop", NULL, NULL, NULL);
   cancel_jobs (monitor, &first);
+  GError *error_of_devices = NULL;
+  if (!cs_disk_divert_undo (monitor, &error_of_devices))
+    note (&first, error_of_devices);
   remove_nodes (monitor, &first);
   remove_fdsets (monitor, CS_DISK_FDSET, &first);
   if (first == NULL)

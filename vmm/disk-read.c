@@ -82,6 +82,25 @@ take_allocation (guint64 offset, guint64 length, guint32 flags, void *set)
     set_touched (set, offset, length);
 }
 
+bool
+cs_disk_load_dirty (CsNbd *nbd, guint64 size, CsBitmap *set, GError **error)
+{
+  for (guint64 at = 0; at < size;)
+    if (!cs_nbd_block_status (nbd, at, MIN (STATUS_MAX, size - at), take_dirty, set, &at, error))
+      return false;
+  return true;
+}
+
+bool
+cs_disk_load_allocated (CsNbd *nbd, guint64 begin, guint64 end, CsBitmap *set, GError **error)
+{
+  for (guint64 at = begin; at < end;)
+    if (!cs_nbd_block_status (nbd, at, MIN (STATUS_MAX, end - at), take_allocation, set, &at,
+                              error))
+      return false;
+  return true;
+}
+
 static bool
 load_wanted (Reader *reader, const char *path, const char *export, const char *bitmap,
              GError **error)
@@ -93,22 +112,7 @@ load_wanted (Reader *reader, const char *path, const char *export, const char *b
     }
   g_autofree char *context = g_strconcat ("qemu:dirty-bitmap:", bitmap, NULL);
   g_autoptr (CsNbd) nbd = cs_nbd_connect (path, export, context, error);
-  if (nbd == NULL)
-    return false;
-  for (guint64 at = 0; at < reader->size;)
-    if (!cs_nbd_block_status (nbd, at, MIN (STATUS_MAX, reader->size - at), take_dirty,
-                              reader->wanted, &at, error))
-      return false;
-  return true;
-}
-
-static bool
-load_data_between (Reader *reader, guint64 begin, guint64 end, GError **error)
-{
-  for (guint64 at = begin; at < end;)
-    if (!cs_nbd_block_status (reader->nbd, at, end - at, take_allocation, reader->data, &at, error))
-      return false;
-  return true;
+  return nbd != NULL && cs_disk_load_dirty (nbd, reader->size, reader->wanted, error);
 }
 
 /* Asks only where something is wanted. */
@@ -120,8 +124,8 @@ load_data (Reader *reader, GError **error)
     {
       guint64 begin = page * CS_PAGE_SIZE;
       guint64 end = MIN (begin + STATUS_MAX, reader->size);
-      if (!load_data_between (reader, begin, end, error)
-          || !load_data_between (reader, begin, end, error))
+      if (!cs_disk_load_allocated (reader->nbd, begin, end, reader->data, error)
+          || !cs_disk_load_allocated (reader->nbd, begin, end, reader->data, error))
         return false;
       page = (end + CS_PAGE_SIZE - 1) / CS_PAGE_SIZE;
     }

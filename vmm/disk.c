@@ -46,6 +46,11 @@ cs_disk_to_json (const CsDisk *disk)
   json_object_object_add (object, "size", json_object_new_uint64 (disk->size));
   json_object_object_add (object, "cluster-size", json_object_new_uint64 (disk->cluster_size));
   json_object_object_add (object, "writeback", json_object_new_boolean (disk->writeback));
+  if (disk->captured)
+    {
+      cs_json_add_uint (object, "bytes-read", disk->bytes_read);
+      cs_json_add_uint (object, "bytes-zero", disk->bytes_zero);
+    }
   return object;
 }
 
@@ -128,5 +133,8 @@ cs_disk_from_json (json_object *object, GError **error)
   disk->size = size < 0 ? 0 : (guint64)size;
   disk->cluster_size = cluster_size < 0 ? 1 : (guint64)cluster_size;
   disk->writeback = cs_member_true (object, "writeback");
+  disk->captured = cs_member (object, "bytes-read") != NULL;
+  disk->bytes_read = cs_json_uint (object, "bytes-read", 0);
+  disk->bytes_zero = cs_json_uint (object, "bytes-zero", 0);
   return validate (disk, error) ? g_steal_pointer (&disk) : NULL;
 }

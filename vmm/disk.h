@@ -29,6 +29,11 @@ typedef struct
   guint64 size;         /* bytes, as the guest sees it */
   guint64 cluster_size; /* qcow2; 0 else */
   bool writeback;       /* the host's cache may hold dirty data: pre-flush */
+
+  /* Of a disk in a manifest; cs_disks_query leaves them. */
+  bool captured;      /* the next two are known */
+  guint64 bytes_read; /* data read for this snapshot */
+  guint64 bytes_zero; /* changed since the one before, and zero now: not read */
 } CsDisk;
 
 void cs_disk_free (CsDisk *disk);
@@ -89,6 +94,10 @@ bool cs_disk_capture_read (CsDiskCapture *capture, guint i, CsDiskExtentFunc fun
 /* A VM that was just restored and has not run yet: adds the active bitmap @name to every disk, so
  * that the next capture (with @previous = @name) reads only what changed. */
 bool cs_disks_track (CsMonitor *monitor, GPtrArray *disks, const char *name, GError **error);
+
+/* Bytes of @disk that changed since its bitmap @name began; false where it has none that is active.
+ */
+bool cs_disk_changed (CsMonitor *monitor, const CsDisk *disk, const char *name, guint64 *bytes);
 
 /* The snapshot is sealed: bitmap @next stands, @previous is removed. */
 bool cs_disk_capture_commit (CsDiskCapture *capture, GError **error);

@@ -232,6 +232,29 @@ libvirt_xml (CsMonitor *monitor, GError **error)
   return copy;
 }
 
+/* Whole seconds are what libvirt can wait for.  Its answer to a guest's error is an error. */
+static bool
+libvirt_agent (CsMonitor *monitor, const char *text, gint64 deadline, char **reply, GError **error)
+{
+  if (!check_before_call (monitor, "guest agent", deadline, error))
+    return false;
+  gint64 left = deadline - g_get_monotonic_time ();
+  int seconds = (int)CLAMP (left / G_USEC_PER_SEC, 1, 60);
+  virResetLastError ();
+  char *answer = virDomainQemuAgentCommand (libvirt_monitor (monitor)->domain, text, seconds, 0);
+  if (answer == NULL && virGetLastErrorCode () == VIR_ERR_AGENT_UNRESPONSIVE)
+    {
+      g_set_error (error, CS_ERROR, CS_ERROR_BUSY, "%s: %s", monitor->name,
+                   virGetLastErrorMessage ());
+      return false;
+    }
+  if (answer == NULL)
+    return set_call_error (monitor, "guest agent", error);
+  *reply = g_strdup (answer);
+  free (answer);
+  return true;
+}
+
 static const CsMonitorClass libvirt_class = {
   .close = libvirt_close,
   .is_open = libvirt_is_open,
@@ -241,6 +264,7 @@ static const CsMonitorClass libvirt_class = {
   .stop = libvirt_stop,
   .cont = libvirt_cont,
   .xml = libvirt_xml,
+  .agent = libvirt_agent,
 };
 
 static bool

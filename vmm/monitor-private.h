@@ -20,6 +20,9 @@ typedef struct
   bool (*stop) (CsMonitor *monitor, gint64 deadline, GError **error);
   bool (*cont) (CsMonitor *monitor, gint64 deadline, GError **error);
   char *(*xml) (CsMonitor *monitor, GError **error); /* NULL: no libvirt domain */
+  /* A command of the guest agent; BUSY while it cannot be reached.  NULL: no libvirt domain. */
+  bool (*agent) (CsMonitor *monitor, const char *text, gint64 deadline, char **reply,
+                 GError **error);
 } CsMonitorClass;
 
 /* The head of each transport's own struct. */
@@ -35,6 +38,7 @@ struct CsMonitor
 
   /* Owner only: */
   gint64 deadline; /* 0: the default per command */
+  bool stopped;    /* a stop was sent and no cont has succeeded since */
 };
 
 void cs_monitor_init (CsMonitor *monitor, const CsMonitorClass *class);

@@ -196,6 +196,57 @@ cs_process_of_domain (const char *name, const char *uuid, GError **error)
   return 0;
 }
 
+typedef struct
+{
+  const char *const *arguments; /* or */
+  const char *program, *text;
+  pid_t found;
+} ArgumentSearch;
+
+static bool
+look_for_arguments (pid_t pid, void *data)
+{
+  ArgumentSearch *search = data;
+  g_auto (GStrv) own = cs_process_arguments (pid, NULL);
+  const char *const *wanted = search->arguments;
+  guint i = 0;
+  while (own != NULL && own[i] != NULL && wanted[i] != NULL && g_str_equal (own[i], wanted[i]))
+    i++;
+  if (i > 0 && wanted[i] == NULL)
+    search->found = pid;
+  return search->found != 0;
+}
+
+pid_t
+cs_process_of_arguments (const char *const *arguments)
+{
+  ArgumentSearch search = { .arguments = arguments };
+  foreach_process (look_for_arguments, &search);
+  return search.found;
+}
+
+static bool
+look_for_program (pid_t pid, void *data)
+{
+  ArgumentSearch *search = data;
+  g_auto (GStrv) own = cs_process_arguments (pid, NULL);
+  g_autofree char *base = own != NULL && own[0] != NULL ? g_path_get_basename (own[0]) : NULL;
+  bool found = false;
+  for (guint i = 1; g_strcmp0 (base, search->program) == 0 && own[i] != NULL && !found; i++)
+    found = strstr (own[i], search->text) != NULL;
+  if (found)
+    search->found = pid;
+  return found;
+}
+
+pid_t
+cs_process_of_program (const char *program, const char *text)
+{
+  ArgumentSearch search = { .program = program, .text = text };
+  foreach_process (look_for_program, &search);
+  return search.found;
+}
+
 int
 cs_process_open (pid_t pid, GError **error)
 {

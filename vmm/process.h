@@ -15,6 +15,12 @@ pid_t cs_process_of_socket (int fd, GError **error);
  * `-uuid UUID`.  0 with @error: NOT_FOUND, or STATE when there are two. */
 pid_t cs_process_of_domain (const char *name, const char *uuid, GError **error);
 
+/* A process whose first arguments are all of @arguments; 0: none. */
+pid_t cs_process_of_arguments (const char *const *arguments);
+/* A process of program @program (the last part of its first argument) that has an argument which
+ * holds @text; 0: none. */
+pid_t cs_process_of_program (const char *program, const char *text);
+
 /* The arguments of process @pid, GONE when there is none. */
 GStrv cs_process_arguments (pid_t pid, GError **error);
 

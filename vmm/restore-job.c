@@ -11,8 +11,13 @@
 #include "common/json.h"
 #include "vmm/daemon.h"
 #include "vmm/fan-out.h"
+#include "vmm/guest-agent.h"
 
 #include <string.h>
+
+/* What a guest agent may take for setting the time. */
+#define SET_TIME_LIMIT (10 * G_USEC_PER_SEC)
+#define FILL_RATE_MAX 1000000
 
 typedef struct
 {
@@ -22,6 +27,7 @@ typedef struct
   CsRestore *restore;    /* until released */
   CsRestoreTimes times;
   gint64 running_at;
+  char *time; /* "set", or why not; NULL: not asked for */
 } Participant;
 
 typedef struct RestoreJob
@@ -32,6 +38,7 @@ typedef struct RestoreJob
   json_object *manifest;
   char *name; /* of the snapshot */
   bool lazy;
+  int fill_rate; /* MiB/s, 0, or CS_LAZY_RATE_ADAPTIVE */
   gint64 begun_at;
   GCancellable *cancellable;
   GPtrArray *participants; /* of Participant */
@@ -52,6 +59,13 @@ static const char *
 participant_name (const Participant *one)
 {
   return cs_json_string (one->document, "name");
+}
+
+static void
+participant_free (gpointer data)
+{
+  g_free (((Participant *)data)->time);
+  g_free (data);
 }
 
 static void
@@ -175,13 +189,32 @@ check_one (gpointer data, GError **error)
   return cs_source_check_absent (cs_json_member_object (one->document, "source"), error);
 }
 
+/* Member "fill-rate" of @params. */
+static bool
+parse_fill_rate (json_object *params, int *rate, GError **error)
+{
+  json_object *member;
+  *rate = CS_LAZY_RATE_ADAPTIVE;
+  if (!json_object_object_get_ex (params, "fill-rate", &member))
+    return true;
+  gint64 value = json_object_is_type (member, json_type_int) ? json_object_get_int64 (member) : -1;
+  *rate = (int)value;
+  if (value >= 0 && value <= FILL_RATE_MAX)
+    return true;
+  g_set_error (error, CS_ERROR, CS_ERROR_INVALID,
+               "\"fill-rate\" must be a number of MiB/s from 0 (as fast as possible) to %d",
+               FILL_RATE_MAX);
+  return false;
+}
+
 static RestoreJob *
 job_new (CsRpcPeer *peer, json_object *params, GError **error)
 {
   const char *cluster = cs_rpc_string (params, "cluster", error);
   const char *snapshot = cluster ? cs_rpc_string (params, "snapshot", error) : NULL;
   CsStore *store = snapshot ? cs_rpc_store (peer, params, error) : NULL;
-  if (store == NULL)
+  int fill_rate;
+  if (store == NULL || !parse_fill_rate (params, &fill_rate, error))
     return NULL;
   json_object *manifest = cs_store_manifest_get (store, cluster, snapshot, error);
   if (manifest == NULL)
@@ -192,9 +225,10 @@ job_new (CsRpcPeer *peer, json_object *params, GError **error)
   job->manifest = manifest;
   job->name = g_strdup (snapshot);
   job->lazy = g_strcmp0 (cs_json_string (params, "mode"), "eager") != 0;
+  job->fill_rate = fill_rate;
   job->begun_at = g_get_monotonic_time ();
   job->cancellable = g_cancellable_new ();
-  job->participants = g_ptr_array_new_with_free_func (g_free);
+  job->participants = g_ptr_array_new_with_free_func (participant_free);
   return job;
 }
 
@@ -252,6 +286,7 @@ load_one (gpointer data, GError **error)
   RestoreJob *job = one->job;
   g_autofree char *bitmap = g_strdup_printf ("clusnap-%08x%08x", g_random_int (), g_random_int ());
   CsRestoreOptions options = { .lazy = job->lazy,
+                               .fill_rate = job->fill_rate,
                                .log_directory = job->daemon->log_directory,
                                .disk_bitmap = bitmap };
   cs_vm_reset (one->member.vm);
@@ -340,6 +375,26 @@ resume_one (gpointer data, GError **error)
   return true;
 }
 
+/* A guest without an agent is no failure. */
+static bool
+set_time_one (gpointer data, GError **error)
+{
+  Participant *one = data;
+  g_autoptr (GError) reason = NULL;
+  bool set = cs_guest_agent_set_time (cs_restore_monitor (one->restore),
+                                      g_get_monotonic_time () + SET_TIME_LIMIT, &reason);
+  one->time = g_strdup (set ? "set" : reason->message);
+  return true;
+}
+
+static bool
+wants_time (json_object *params)
+{
+  json_object *value = NULL;
+  return json_object_object_get_ex (params, "set-time", &value)
+         && json_object_is_type (value, json_type_boolean) && json_object_get_boolean (value);
+}
+
 json_object *
 cs_rpc_restore_release (CsRpcPeer *peer, json_object *params, GError **error)
 {
@@ -356,6 +411,8 @@ cs_rpc_restore_release (CsRpcPeer *peer, json_object *params, GError **error)
       || !cs_fan_out (job->participants, resume_one, error))
     return give_up (peer);
   job->released = true;
+  if (wants_time (params))
+    cs_fan_out (job->participants, set_time_one, NULL);
   json_object *result = json_object_new_object ();
   json_object *vms = json_object_new_array ();
   for (guint i = 0; i < job->participants->len; i++)
@@ -364,6 +421,7 @@ cs_rpc_restore_release (CsRpcPeer *peer, json_object *params, GError **error)
       json_object *vm = json_object_new_object ();
       cs_json_add_string (vm, "name", participant_name (one));
       cs_json_add_uint (vm, "running", (guint64)(one->running_at - job->begun_at));
+      cs_json_add_string (vm, "time", one->time);
       json_object_array_add (vms, vm);
       cs_vm_set_filling (one->member.vm, g_steal_pointer (&one->restore));
     }
@@ -437,6 +495,7 @@ cs_rpc_restore_wait (CsRpcPeer *peer, json_object *params, GError **error)
       cs_json_add_string (vm, "name", participant_name (one));
       cs_json_add_uint (vm, "resident", (guint64)MAX (fill.ended_at - job->begun_at, 0));
       cs_json_add_uint (vm, "faults", fill.faults);
+      cs_json_add_uint (vm, "prefetched", fill.prefetched);
       cs_json_add_uint (vm, "pages", fill.total);
       json_object_array_add (vms, vm);
       if (fill.failure != NULL)

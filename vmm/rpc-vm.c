@@ -91,7 +91,7 @@ add_problem (json_object *problems, const GError *error)
 }
 
 static void
-add_disks (json_object *result, json_object *problems, CsMonitor *monitor)
+add_disks (json_object *result, json_object *problems, CsMonitor *monitor, const char *bitmap)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (GPtrArray) disks = cs_disks_query (monitor, &error);
@@ -103,7 +103,14 @@ add_disks (json_object *result, json_object *problems, CsMonitor *monitor)
       return;
     }
   for (guint i = 0; i < disks->len; i++)
-    json_object_array_add (array, cs_disk_to_json (g_ptr_array_index (disks, i)));
+    {
+      const CsDisk *disk = g_ptr_array_index (disks, i);
+      json_object *object = cs_disk_to_json (disk);
+      guint64 changed;
+      if (bitmap != NULL && cs_disk_changed (monitor, disk, bitmap, &changed))
+        cs_json_add_uint (object, "bytes-changed", changed);
+      json_object_array_add (array, object);
+    }
 }
 
 static bool
@@ -133,7 +140,7 @@ info_of (gpointer data, GError **error)
       for (gsize i = 0; i < json_object_array_length (obstacles); i++)
         json_object_array_add (problems,
                                json_object_get (json_object_array_get_idx (obstacles, i)));
-      add_disks (request->result, problems, monitor);
+      add_disks (request->result, problems, monitor, vm->base != NULL ? vm->base->bitmap : NULL);
     }
   json_object_object_add (request->result, "tracked", json_object_new_boolean (vm->base != NULL));
   if (vm->base != NULL)

@@ -13,11 +13,8 @@
 #define QEMU_NAMESPACE "http://libvirt.org/schemas/domain/qemu/1.0"
 #define XML(text) ((const xmlChar *)(text))
 
-G_DEFINE_AUTOPTR_CLEANUP_FUNC (xmlDoc, xmlFreeDoc)
-
-/* No network, no entities replaced: the XML may come from a store. */
-static xmlDoc *
-parse (const char *xml, GError **error)
+xmlDoc *
+cs_source_xml_parse (const char *xml, GError **error)
 {
   g_autoptr (xmlDoc) document = xmlReadMemory (xml, (int)strlen (xml), "domain.xml", NULL,
                                                XML_PARSE_NONET | XML_PARSE_NOBLANKS
@@ -30,8 +27,8 @@ parse (const char *xml, GError **error)
   return NULL;
 }
 
-static char *
-format (xmlDoc *document)
+char *
+cs_source_xml_format (xmlDoc *document)
 {
   xmlChar *text = NULL;
   int length = 0;
@@ -122,17 +119,17 @@ strip (xmlDoc *document)
 char *
 cs_source_xml_strip_incoming (const char *xml, GError **error)
 {
-  g_autoptr (xmlDoc) document = parse (xml, error);
+  g_autoptr (xmlDoc) document = cs_source_xml_parse (xml, error);
   if (document == NULL)
     return NULL;
   strip (document);
-  return format (document);
+  return cs_source_xml_format (document);
 }
 
 char *
 cs_source_xml_add_incoming (const char *xml, GError **error)
 {
-  g_autoptr (xmlDoc) document = parse (xml, error);
+  g_autoptr (xmlDoc) document = cs_source_xml_parse (xml, error);
   if (document == NULL)
     return NULL;
   strip (document);
@@ -147,13 +144,13 @@ cs_source_xml_add_incoming (const char *xml, GError **error)
     }
   add_argument (commandline, "-incoming");
   add_argument (commandline, "defer");
-  return format (document);
+  return cs_source_xml_format (document);
 }
 
 char *
 cs_source_xml_uuid (const char *xml, GError **error)
 {
-  g_autoptr (xmlDoc) document = parse (xml, error);
+  g_autoptr (xmlDoc) document = cs_source_xml_parse (xml, error);
   if (document == NULL)
     return NULL;
   for (xmlNode *node = xmlFirstElementChild (xmlDocGetRootElement (document)); node != NULL;
