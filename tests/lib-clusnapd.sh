@@ -14,7 +14,8 @@ clusnapd_start() {
     local in_namespace=()
     [ -z "${cluster_netns:-}" ] || in_namespace=(ip netns exec "$cluster_netns")
     mkdir -p "$clusnapd_directory"
-    (exec "${in_namespace[@]}" env "$@" "$builddir/clusnapd" --run-dir "$clusnapd_directory" \
+    (exec "${in_namespace[@]}" env "$@" CLUSNAP_NBDKIT_PLUGIN="$builddir/images/nbdkit-plugin/nbdkit-clusnap-plugin.so" \
+        "$builddir/clusnapd" --run-dir "$clusnapd_directory" \
         --socket "$clusnapd_directory/sock" --log-dir "$clusnapd_directory/log" \
         --scratch-dir "$clusnapd_directory/scratch" \
         </dev/null >>"$clusnapd_directory/clusnapd.log" 2>&1) &

@@ -13,7 +13,10 @@
 typedef struct CsDiskServe CsDiskServe;
 
 /* Serves image @image of @store at @socket (made, mode 0660, owned by @uid and @gid: QEMU's; -1: as
- * it is).  The caller sees to it that garbage collection keeps the image (pin, or a root). */
+ * it is); its directory must be one that QEMU can pass through.  What nbdkit says goes to
+ * @socket.log until it is stopped.  The plugin is CS_NBDKIT_PLUGIN_DIR's, or the file that the
+ * environment's CLUSNAP_NBDKIT_PLUGIN names (a build tree's).  The caller sees to it that garbage
+ * collection keeps the image (pin, or a root). */
 CsDiskServe *cs_disk_serve_start (CsStore *store, const char *image, const char *socket, uid_t uid,
                                   gid_t gid, GError **error);
 const char *cs_disk_serve_socket (const CsDiskServe *serve);
@@ -22,6 +25,9 @@ const char *cs_disk_serve_socket (const CsDiskServe *serve);
 void cs_disk_serve_stop (CsDiskServe *serve);
 /* Forgets it; the process goes on. */
 void cs_disk_serve_free (CsDiskServe *serve);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsDiskServe, cs_disk_serve_free)
+
+bool cs_disk_serve_is_alive (const CsDiskServe *serve);
 
 json_object *cs_disk_serve_to_json (const CsDiskServe *serve);
 /* GONE when that process has ended. */

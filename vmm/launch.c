@@ -78,9 +78,8 @@ spawn (const char *const *argv, const char *directory, int log, GError **error)
   return pid;
 }
 
-/* The last line that QEMU wrote since @begin of its log. */
-static char *
-last_words (int log, off_t begin)
+char *
+cs_launch_last_words (int log, off_t begin)
 {
   struct stat info;
   char text[LAST_WORDS + 1];
@@ -159,7 +158,7 @@ cs_launch_qemu (const char *const *argv, const char *directory, const char *path
   if (monitor != NULL)
     return monitor;
   cs_launch_end (pid);
-  g_autofree char *words = last_words (log, info.st_size);
+  g_autofree char *words = cs_launch_last_words (log, info.st_size);
   g_set_error (error, CS_ERROR, local->code, "%s%s%s (its output is in '%s')", local->message,
                *words != '\0' ? ": " : "", words, log_path);
   return NULL;

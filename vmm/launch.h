@@ -10,6 +10,9 @@
 CsMonitor *cs_launch_qemu (const char *const *argv, const char *directory, const char *path,
                            const char *log_path, GError **error);
 
+/* The last line written to @log after @begin; "" when there is none. */
+char *cs_launch_last_words (int log, off_t begin);
+
 /* Ends the process of @pid: SIGTERM, and after 2 s SIGKILL; returns when it is gone. */
 void cs_launch_end (pid_t pid);
 

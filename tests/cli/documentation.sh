@@ -136,6 +136,7 @@ sed -n '/^\.Sh EXIT STATUS/,/^\.El/p' "$srcdir/man/clusnap.1" |
 cmp -s "$work/help/errors" "$work/man/errors" || fail "exit statuses: $(diff "$work/help/errors" "$work/man/errors")"
 
 if command -v mandoc >/dev/null; then
-    mandoc -Tlint -W warning "$srcdir"/man/clusnap.1 "$srcdir"/man/clusnapd.8 "$srcdir"/man/clusnap-cluster.5 >"$work/out" ||
+    mandoc -Tlint -W warning "$srcdir"/man/clusnap.1 "$srcdir"/man/clusnapd.8 "$srcdir"/man/clusnap-cluster.5 \
+        "$srcdir"/man/clusnap-nbdkit-plugin.1 >"$work/out" ||
         fail "mandoc complains"
 fi
