@@ -16,7 +16,7 @@
  *                 more) and segments with much dead in them that no writer uses (dedup makes no
  *                 new reference to them).  From here on nothing dead can come to life again
  *   3  images     garbage is removed; ancestors get their RETIRED mark, for their own map no
- *                 longer holds
+ *                 longer holds; the hints of both go
  *   4  segments   for each: the dead pages leave the index, then it is removed, or rewritten
  *                 under the same number with the dead pages blanked and atomically replaced, so
  *                 that references stay valid; then it is readmitted to dedup
@@ -336,7 +336,9 @@ run (Gc *gc, GError **error)
     return false;
   g_autoptr (GPtrArray) images = cs_store_list_images (gc->store, error);
   return images != NULL && condemn (gc, images, error) && remove_garbage (gc, error)
-         && retire_ancestors (gc, error) && sweep (gc, error);
+         && retire_ancestors (gc, error)
+         && cs_gc_remove_hints (gc->store, gc->roots, gc->dry_run, &gc->report->bytes_freed, error)
+         && sweep (gc, error);
 }
 
 bool

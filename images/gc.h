@@ -8,6 +8,10 @@
 /* Segments with at least this share of dead pages are rewritten: 1 / CS_GC_DEAD_SHARE. */
 #define CS_GC_DEAD_SHARE 4u
 
+/* Removes the hints of images that are not in @kept (ids); adds their length to *@bytes. */
+bool cs_gc_remove_hints (CsStore *store, GHashTable *kept, bool dry_run, guint64 *bytes,
+                         GError **error);
+
 /* Removes @segment, no page of which is live. */
 bool cs_gc_remove_segment (CsStore *store, const CsSegmentInfo *segment, GError **error);
 

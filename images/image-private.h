@@ -49,6 +49,10 @@ void cs_image_volume_list (const CsImageVolume *volume, GArray *pages);
 /* By location, ascending. */
 void cs_placed_pages_sort (GArray *pages);
 
+/* The frame of @location into @frame, not through the cache: it is needed once. */
+bool cs_image_read_frame (CsStore *store, CsLocation location, CsFrameCodec *codec, CsFrame *frame,
+                          GError **error);
+
 /* Prefixes "volume 'V' of image 'I': " to @error. */
 void cs_image_prefix_error (const CsImage *image, guint volume, GError **error);
 

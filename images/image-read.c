@@ -72,6 +72,29 @@ cs_image_read (CsImage *image, guint volume, guint64 page, guint64 count, void *
   return ok;
 }
 
+/* Whether page @other comes with page @page: both zero, or in the same frame. */
+static bool
+comes_with (const CsPageMap *map, guint64 page, guint64 other)
+{
+  CsLocation a = cs_page_map_get (map, page), b = cs_page_map_get (map, other);
+  return a == CS_LOCATION_ZERO || b == CS_LOCATION_ZERO ? a == b : same_frame (a, b);
+}
+
+void
+cs_image_neighbours (const CsImage *image, guint volume, guint64 page, guint64 window,
+                     guint64 *first, guint64 *count)
+{
+  const CsPageMap *map = cs_image_volume (image, volume)->map;
+  guint64 from = page / window * window;
+  guint64 end = MIN (from + window, cs_page_map_size (map));
+  *first = page;
+  while (*first > from && comes_with (map, page, *first - 1))
+    --*first;
+  *count = page + 1 - *first;
+  while (*first + *count < end && comes_with (map, page, *first + *count))
+    ++*count;
+}
+
 GBytes *
 cs_image_read_bytes (CsImage *image, guint volume, GError **error)
 {
@@ -114,10 +137,9 @@ cs_placed_pages_sort (GArray *pages)
   g_array_sort (pages, by_location);
 }
 
-/* The frame of @location into @frame, not through the cache: it is needed once. */
-static bool
-read_frame (CsStore *store, CsLocation location, CsFrameCodec *codec, CsFrame *frame,
-            GError **error)
+bool
+cs_image_read_frame (CsStore *store, CsLocation location, CsFrameCodec *codec, CsFrame *frame,
+                     GError **error)
 {
   g_autoptr (CsSegment) segment =
       cs_segment_table_open (store->segments, cs_location_segment (location), error);
@@ -127,6 +149,50 @@ read_frame (CsStore *store, CsLocation location, CsFrameCodec *codec, CsFrame *f
     return true;
   cs_segment_table_note_damage (store->segments, cs_location_segment (location));
   return false;
+}
+
+/* Through the cache: rolling back again and again wants the same pages every time. */
+static bool
+visit_placed (CsImage *image, guint volume, const GArray *pages, CsImagePageFunc func,
+              void *user_data, GError **error)
+{
+  const CsFrame *frame = NULL;
+  CsLocation loaded = CS_LOCATION_ZERO;
+  bool ok = true;
+  for (guint i = 0; ok && i < pages->len; i++)
+    {
+      const CsPlacedPage *placed = &g_array_index (pages, CsPlacedPage, i);
+      if (frame == NULL || !same_frame (loaded, placed->location))
+        {
+          cs_cached_frame_unref (frame);
+          frame = cs_frame_cache_get (image->store->cache, placed->location, error);
+          loaded = placed->location;
+        }
+      const guint8 *content = frame != NULL ? cs_frame_page (frame, placed->location, error) : NULL;
+      if (content == NULL)
+        cs_image_prefix_error (image, volume, error);
+      ok = content != NULL && func (placed->page, content, user_data, error);
+    }
+  cs_cached_frame_unref (frame);
+  return ok;
+}
+
+bool
+cs_image_read_pages (CsImage *image, guint volume, const guint64 *pages, gsize n,
+                     CsImagePageFunc func, void *user_data, GError **error)
+{
+  const CsPageMap *map = cs_image_volume (image, volume)->map;
+  g_autoptr (GArray) placed = g_array_sized_new (FALSE, FALSE, sizeof (CsPlacedPage), (guint)n);
+  for (gsize i = 0; i < n; i++)
+    {
+      if (!check_range (image, volume, pages[i], 1, error))
+        return false;
+      CsPlacedPage page = { .location = cs_page_map_get (map, pages[i]), .page = pages[i] };
+      if (page.location != CS_LOCATION_ZERO)
+        g_array_append_val (placed, page);
+    }
+  cs_placed_pages_sort (placed);
+  return visit_placed (image, volume, placed, func, user_data, error);
 }
 
 bool
@@ -145,7 +211,7 @@ cs_image_foreach (CsImage *image, guint volume, CsImagePageFunc func, void *user
       const CsPlacedPage *placed = &g_array_index (pages, CsPlacedPage, i);
       const guint8 *content = NULL;
       if ((loaded != CS_LOCATION_ZERO && same_frame (loaded, placed->location))
-          || read_frame (image->store, placed->location, codec, frame, error))
+          || cs_image_read_frame (image->store, placed->location, codec, frame, error))
         content = cs_frame_page (frame, placed->location, error);
       loaded = placed->location;
       if (content == NULL)

@@ -101,6 +101,12 @@ bool cs_image_page_same (const CsImage *image, guint volume, const CsImage *othe
 bool cs_image_read (CsImage *image, guint volume, guint64 page, guint64 count, void *data,
                     GError **error);
 
+/* Which pages around @page are as cheap to have as itself, for the store reads them with it: the
+ * pages *@first to below *@first + *@count, @page among them, of the aligned group of @window pages
+ * that it is in.  Either all of them are zero, or none is. */
+void cs_image_neighbours (const CsImage *image, guint volume, guint64 page, guint64 window,
+                          guint64 *first, guint64 *count);
+
 /* Reads a whole volume, cut to its length. */
 GBytes *cs_image_read_bytes (CsImage *image, guint volume, GError **error);
 
@@ -110,6 +116,10 @@ GBytes *cs_image_read_bytes (CsImage *image, guint volume, GError **error);
 typedef bool (*CsImagePageFunc) (guint64 page, const void *data, void *user_data, GError **error);
 bool cs_image_foreach (CsImage *image, guint volume, CsImagePageFunc func, void *user_data,
                        GError **error);
+
+/* The same for the @n pages of @pages, whatever their order (zero ones are left out). */
+bool cs_image_read_pages (CsImage *image, guint volume, const guint64 *pages, gsize n,
+                          CsImagePageFunc func, void *user_data, GError **error);
 
 /* Reads everything back: every frame's checksum and every page's SHA-256.  Names the damaged
  * object. *@pages is the number of pages checked.  Pages are read once even where

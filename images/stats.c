@@ -53,7 +53,8 @@ add_document (CsStore *store, json_object *document, GHashTable *seen, CsStoreSt
 bool
 cs_store_stats (CsStore *store, CsStoreStats *stats, GError **error)
 {
-  static const char *const prefixes[] = { "segments/", "images/", "manifests/", "roots/" };
+  static const char *const prefixes[] = { "segments/", "images/", "hints/", "manifests/",
+                                          "roots/" };
   *stats = (CsStoreStats){ 0 };
   g_autoptr (GPtrArray) manifests = cs_store_manifest_list (store, NULL, error);
   g_autoptr (GPtrArray) roots = manifests != NULL ? cs_store_root_list (store, error) : NULL;

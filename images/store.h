@@ -5,6 +5,7 @@
  *   clusnap-store.json         what this is: format, version, UUID
  *   segments/NNNNNNNN          immutable; frames of compressed pages and a footer
  *   images/ID                  the page map of one image, a delta to its parent
+ *   hints/ID                   what a restore of that image touches first; only a cache
  *   manifests/CLUSTER/SNAPSHOT a JSON document; a snapshot exists when this does
  *   roots/NAME                 a JSON document that keeps images alive as a manifest does
  *   index/                     LMDB, SHA-256 -> page location; only a cache

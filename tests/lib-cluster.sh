@@ -28,10 +28,11 @@ cluster_options() {
     option_memory=256 option_backend=anonymous option_run=probe option_options=
     option_disks='raw:none qcow2:writeback' option_disk_size=64M option_throttle=200
     option_network=netns option_net=10.99.0 option_accel=tcg option_smp=1 option_extra=
+    option_agent=no option_clocksource=hpet
     for word; do
         case $word in
         memory=* | backend=* | run=* | options=* | disks=* | disk_size=* | throttle=* | network=* | \
-            net=* | accel=* | smp=* | extra=*)
+            net=* | accel=* | smp=* | extra=* | agent=* | clocksource=*)
             printf -v "option_${word%%=*}" %s "${word#*=}"
             ;;
         *) fail "cluster_start: unknown option '$word'" ;;
@@ -90,13 +91,59 @@ network_make() {
     done
 }
 
+# disk_parse ENTRY: into disk_format, disk_cache, disk_bus and the flags disk_ro, disk_discard, disk_backing.
+disk_parse() {
+    local words word
+    IFS=: read -r -a words <<<"$1"
+    disk_format=${words[0]} disk_cache=${words[1]:-} disk_bus=virtio disk_ro='' disk_discard='' disk_backing=''
+    for word in "${words[@]:2}"; do
+        case $word in
+        scsi) disk_bus=scsi ;;
+        ro) disk_ro=yes ;;
+        discard) disk_discard=yes ;;
+        *) fail "unknown option '$word' of disk '$1'" ;;
+        esac
+    done
+    case $disk_format in
+    qcow2+backing) disk_format=qcow2 disk_backing=yes ;;
+    iso) disk_bus=scsi disk_ro=yes ;;
+    raw | qcow2) ;;
+    *) fail "unknown format '$disk_format' of disk '$1'" ;;
+    esac
+    case $disk_cache in
+    none | writeback | unsafe) ;;
+    *) fail "cluster_start: unknown cache '$disk_cache'" ;;
+    esac
+}
+
+# content_make PATH: half of it is not zero.
+content_make() {
+    truncate -s "$option_disk_size" "$1"
+    dd if=/dev/urandom of="$1" bs=64k count=$(($(stat -c %s "$1") / 131072)) conv=notrunc status=none
+}
+
+disk_make() {
+    local path
+    path=$(disk_path "$1" "$2" "$disk_format")
+    if [ -n "$disk_backing" ]; then
+        content_make "${path%.qcow2}.backing"
+        qemu-img create -q -f qcow2 -b "${path%.qcow2}.backing" -F raw "$path"
+    elif [ -n "$disk_ro" ]; then
+        content_make "$path.content"
+        qemu-img convert -q -O "${disk_format/iso/raw}" "$path.content" "$path"
+        rm "$path.content"
+    else
+        qemu-img create -q -f "$disk_format" "$path" "$option_disk_size"
+    fi
+}
+
 disks_make() {
     local i index entry
     for i in $(cluster_nodes); do
         index=0
         for entry in $option_disks; do
-            qemu-img create -q -f "${entry%:*}" "$(disk_path "$i" "$index" "${entry%:*}")" \
-                "$option_disk_size"
+            disk_parse "$entry"
+            disk_make "$i" "$index"
             index=$((index + 1))
         done
     done
@@ -110,9 +157,11 @@ disk_path() {
 # The guest's kernel command line.  The first lines save time in an emulated CPU.  The TSC is not
 # its clock: on a busy host the guest calibrates it wrongly, and its time runs several times too fast.
 guest_append() {
-    local word
+    local word sources
+    read -r -a sources <<<"$option_clocksource"
     printf '%s' 'console=ttyS0 quiet loglevel=1 panic=-1 mitigations=off cryptomgr.notests' \
-        ' nokaslr clocksource=hpet no_timer_check random.trust_cpu=on rcupdate.rcu_expedited=1' \
+        ' nokaslr no_timer_check random.trust_cpu=on rcupdate.rcu_expedited=1' \
+        " clocksource=${sources[$1]:-${sources[-1]}}" \
         " clusnap.run=$option_run clusnap.node=$1 clusnap.nodes=$cluster_count"
     [ "$option_network" = none ] || printf ' clusnap.net=%s' "$option_net"
     for word in $option_options; do
@@ -126,20 +175,39 @@ guest_mac() {
 
 # disk_arguments I: fills the array argv.
 disk_arguments() {
-    local index=0 entry format cache direct aio
+    local index=0 entry options path node
+    [[ "$option_disks" != *scsi* && "$option_disks" != *iso* ]] || argv+=(-device virtio-scsi-pci,id=vscsi)
     for entry in $option_disks; do
-        format=${entry%:*} cache=${entry#*:}
-        direct=off aio=threads
-        case $cache in
-        none) direct=on aio=native ;;
-        writeback) ;;
-        *) fail "cluster_start: unknown cache '$cache'" ;;
+        disk_parse "$entry"
+        path=$(disk_path "$1" "$index" "$disk_format")
+        options=cache.direct=off
+        [ "$disk_cache" != none ] || options=cache.direct=on
+        [ "$disk_cache" != unsafe ] || options+=,cache.no-flush=on
+        [ -z "$disk_ro" ] || options+=,read-only=on
+        [ -z "$disk_discard" ] || options+=,discard=unmap
+        node=file
+        [ "$disk_cache" != none ] || node=file,aio=native
+        argv+=(-blockdev "driver=$node,node-name=file$index,filename=$path,$options"
+            -blockdev "driver=${disk_format/iso/raw},node-name=disk$index,file=file$index,$options")
+        case $disk_format$disk_bus in
+        iso*) argv+=(-device "scsi-cd,bus=vscsi.0,id=vblk$index,drive=disk$index") ;;
+        *scsi) argv+=(-device "scsi-hd,bus=vscsi.0,id=vblk$index,drive=disk$index,write-cache=on") ;;
+        *) argv+=(-device "virtio-blk-pci,id=vblk$index,drive=disk$index,write-cache=on") ;;
         esac
-        argv+=(-blockdev "driver=file,node-name=file$index,filename=$(disk_path "$1" "$index" "$format"),cache.direct=$direct,aio=$aio"
-            -blockdev "driver=$format,node-name=disk$index,file=file$index,cache.direct=$direct"
-            -device "virtio-blk-pci,id=vblk$index,drive=disk$index,write-cache=on")
         index=$((index + 1))
     done
+}
+
+# The initramfs, with what option_agent asks for behind it.
+guest_initramfs() {
+    local initramfs=$guest_directory/initramfs.cpio.gz
+    [ "$option_agent" != no ] || {
+        echo "$initramfs"
+        return
+    }
+    [ -s "$guest_directory/$option_agent.cpio.gz" ] || skip "the demo guest has no '$option_agent' (scripts/install-deps)"
+    cat "$initramfs" "$guest_directory/$option_agent.cpio.gz" >"$cluster_directory/with-$option_agent.cpio.gz"
+    echo "$cluster_directory/with-$option_agent.cpio.gz"
 }
 
 # Writes I.argv.
@@ -153,7 +221,7 @@ vm_prepare() {
     # shellcheck disable=SC2054
     argv+=(-machine "$machine" -accel "$option_accel" -cpu max -m "$option_memory"
         -smp "$option_smp" -pidfile "$base.pid"
-        -kernel "$guest_directory/vmlinuz" -initrd "$guest_directory/initramfs.cpio.gz"
+        -kernel "$guest_directory/vmlinuz" -initrd "$(guest_initramfs)"
         -append "$(guest_append "$1")"
         -qmp "unix:$base.qmp,server=on,wait=off" -qmp "unix:$base.events,server=on,wait=off"
         -chardev "socket,id=serial,path=$base.serial,server=on,wait=off,logfile=$base.log,logappend=on"
@@ -168,6 +236,10 @@ vm_prepare() {
         argv+=(-netdev "tap,id=net,ifname=cs$$-t$1,script=no,downscript=no,vhost=off"
             -device "virtio-net-pci,netdev=net,id=vnet,mac=$(guest_mac "$1")")
     fi
+    if [ "$option_agent" = qga ]; then
+        argv+=(-chardev "socket,id=qga,path=$base.qga,server=on,wait=off"
+            -device virtserialport,bus=vserial.0,chardev=qga,name=org.qemu.guest_agent.0)
+    fi
     disk_arguments "$1"
     # shellcheck disable=SC2206
     argv+=(${option_extra//@BASE@/$base})
@@ -179,7 +251,7 @@ vm_start() {
     local base=$cluster_directory/$1 command
     mapfile -d '' command <"$base.argv"
     shift
-    rm -f "$base.qmp" "$base.events" "$base.serial" "$base.agent" "$base.pid"
+    rm -f "$base.qmp" "$base.events" "$base.serial" "$base.agent" "$base.qga" "$base.pid"
     cluster_exec setsid "${command[@]}" "$@" >>"$base.stderr" 2>&1 </dev/null &
     if ! wait_for 30 vm_answers "$base" $!; then
         cat "$base.stderr" >&2
@@ -198,11 +270,13 @@ vm_answers() {
 }
 
 vm_throttle() {
-    local index=0 entry
+    local index=0 entry id
     [ "$option_throttle" != 0 ] || return 0
-    # shellcheck disable=SC2034
     for entry in $option_disks; do
-        vm_qmp "$1" "{\"execute\":\"block_set_io_throttle\",\"arguments\":{\"id\":\"/machine/peripheral/vblk$index/virtio-backend\",
+        disk_parse "$entry"
+        id=/machine/peripheral/vblk$index/virtio-backend
+        [ "$disk_bus" != scsi ] || id=vblk$index
+        [ -n "$disk_ro" ] || vm_qmp "$1" "{\"execute\":\"block_set_io_throttle\",\"arguments\":{\"id\":\"$id\",
             \"bps\":0,\"bps_rd\":0,\"bps_wr\":0,\"iops\":$option_throttle,\"iops_rd\":0,\"iops_wr\":0}}" >/dev/null
         index=$((index + 1))
     done
@@ -312,6 +386,7 @@ cluster_start() {
 guest_is_ready() {
     case $option_run in
     *probe) grep -q '^STATE .*"seq":[23],' "$cluster_directory/$1.log" ;;
+    *clock) grep -q '^CLOCK ' "$cluster_directory/$1.log" ;;
     *dirty) grep -q '^DIRTY ' "$cluster_directory/$1.log" ;;
     *) grep -q '^READY ' "$cluster_directory/$1.log" ;;
     esac

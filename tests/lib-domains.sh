@@ -44,24 +44,33 @@ domain_names() {
 }
 
 disk_xml() {
-    local index=0 entry format letters=abcdefgh io iotune=
-    if [ "$option_throttle" != 0 ]; then
-        iotune="<iotune><total_iops_sec>$option_throttle</total_iops_sec></iotune>"
-    fi
+    local index=0 entry letters=abcdefgh io iotune device target
     for entry in $option_disks; do
-        format=${entry%:*}
-        io=threads
-        [ "${entry#*:}" != none ] || io=native
+        disk_parse "$entry"
+        io=threads iotune='' device=disk target=vd${letters:index:1}
+        [ "$disk_cache" != none ] || io=native
+        [ "$disk_bus" != scsi ] || target=sd${letters:index:1}
+        [ "$disk_format" != iso ] || device=cdrom
+        if [ "$option_throttle" != 0 ] && [ -z "$disk_ro" ]; then
+            iotune="<iotune><total_iops_sec>$option_throttle</total_iops_sec></iotune>"
+        fi
         cat <<END
-    <disk type='file' device='disk'>
-      <driver name='qemu' type='$format' cache='${entry#*:}' io='$io'/>
-      <source file='$(disk_path "$1" "$index" "$format")'/>
-      <target dev='vd${letters:index:1}' bus='virtio'/>
+    <disk type='file' device='$device'>
+      <driver name='qemu' type='${disk_format/iso/raw}' cache='$disk_cache' io='$io'${disk_discard:+ discard='unmap'}/>
+      <source file='$(disk_path "$1" "$index" "$disk_format")'/>
+      <target dev='$target' bus='$disk_bus'/>
+      ${disk_ro:+<readonly/>}
       $iotune
     </disk>
 END
         index=$((index + 1))
     done
+    [[ "$option_disks" != *scsi* && "$option_disks" != *iso* ]] || echo "<controller type='scsi' model='virtio-scsi'/>"
+}
+
+agent_xml() {
+    [ "$option_agent" = qga ] || return 0
+    echo "<channel type='unix'><target type='virtio' name='org.qemu.guest_agent.0'/></channel>"
 }
 
 memory_xml() {
@@ -102,6 +111,7 @@ $(disk_xml "$1")
     <channel type='unix'>
       <target type='virtio' name='org.clusnap.agent.0'/>
     </channel>
+    $(agent_xml)
     <controller type='usb' model='none'/>
     <memballoon model='virtio'/>
     <rng model='virtio'><backend model='random'>/dev/urandom</backend></rng>
@@ -122,7 +132,8 @@ domains_start() {
     # QEMU under libvirt is another user: it makes the sockets here and reads the kernel.
     cluster_directory=$tmp/$cluster_name
     mkdir -m 0777 "$cluster_directory"
-    cp "$guest_directory/vmlinuz" "$guest_directory/initramfs.cpio.gz" "$cluster_directory/"
+    cp "$guest_directory/vmlinuz" "$cluster_directory/"
+    cp "$(guest_initramfs)" "$cluster_directory/initramfs.cpio.gz"
     cluster_netns=
     bridge_make "$(cluster_bridge)"
     disks_make

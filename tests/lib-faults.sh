@@ -12,7 +12,7 @@
 #                           standard error, which stays in $tmp/said
 #   daemon_start            clusnapd_start, so that arm POINT:KIND and disarm work
 #   daemon_dies             waits until clusnapd has ended by itself
-#   all_run                 every node runs
+#   all_run                 every node runs: now, or when what stands in a micro-pause has been resumed
 #   nothing_left [SNAPSHOT] every node runs; nothing of clusnap's is in any QEMU but at most one bitmap per disk; the
 #                           journal is empty; no snapshot is damaged, and none is called SNAPSHOT
 #   nothing_at_all          the same, and no bitmap either
@@ -143,10 +143,15 @@ facts() {
     jq -r "$facts_filter" "$tmp/facts"
 }
 
+runs() {
+    [ "$(vm_status "$1")" = running ]
+}
+
+# The end of a fill stands for a moment, again and again.
 all_run() {
     local i
     for i in $(cluster_nodes); do
-        [ "$(vm_status "$i")" = running ] || fail "node $i does not run but is '$(vm_status "$i")'"
+        wait_for 10 runs "$i" || fail "node $i does not run but is '$(vm_status "$i")'"
     done
 }
 
@@ -177,16 +182,18 @@ nothing_in_the_store() {
 
 nothing_in_the_journal() {
     local i
-    for ((i = 0; i < 100; i++)); do
+    for ((i = 0; i < 600; i++)); do
         compgen -G "$clusnapd_directory/journal/*" >/dev/null || return 0
         sleep 0.1
     done
     fail "the journal is not empty: $(ls "$clusnapd_directory/journal"); $(tail -n 5 "$clusnapd_directory/clusnapd.log")"
 }
 
+# The journal first: while memory is arriving a look may meet a micro-pause.  Without an entry nobody of ours may have
+# stopped anything.
 nothing_left() {
-    nothing_in_qemus "${2:-one}"
     nothing_in_the_journal
+    nothing_in_qemus "${2:-one}"
     nothing_in_the_store "${1:-}"
 }
 

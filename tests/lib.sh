@@ -26,8 +26,13 @@
 #       memory=256             MiB
 #       backend=anonymous      or memfd (shared memory)
 #       run=probe              what the guest runs (images/guest/init)
+#       agent=no               qga: QEMU's guest agent can run in the guest (run=qga,...), with its port
+#       clocksource=hpet       of the guest; several words: one per node, the last one for all further ones
 #       options=               more clusnap.* options of the guest, blank-separated, e.g. "dirty=20"
-#       disks="raw:none qcow2:writeback"      format:cache of each disk; empty: none
+#       disks="raw:none qcow2:writeback"      of each disk FORMAT:CACHE[:OPTION...]; empty: none.  FORMAT: raw,
+#                              qcow2, qcow2+backing (above a raw image with content), or iso (a CD-ROM on virtio-scsi);
+#                              CACHE: none, writeback or unsafe; OPTION: scsi (virtio-scsi, else virtio-blk), ro
+#                              (read-only, with content), discard (the guest's discards reach the file)
 #       disk_size=64M
 #       throttle=200           iops of each disk, so that requests are in flight all the time; set by
 #                              QMP (so not in a QEMU that others started); 0: none

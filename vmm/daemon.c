@@ -56,6 +56,7 @@ cs_daemon_new (const char *run_directory, const char *scratch_directory, const c
       }
   if (!lock_run_directory (daemon, run_directory, error))
     return NULL;
+  g_cond_init (&daemon->ended);
   daemon->journal = cs_journal_open (journal, error);
   return daemon->journal ? g_steal_pointer (&daemon) : NULL;
 }
@@ -68,7 +69,10 @@ cs_daemon_free (CsDaemon *daemon)
   g_mutex_lock (&daemon->lock);
   while (daemon->filling > 0)
     g_cond_wait (&daemon->filled, &daemon->lock);
+  daemon->ending = true;
+  g_cond_broadcast (&daemon->ended);
   g_mutex_unlock (&daemon->lock);
+  g_clear_pointer (&daemon->recoverer, g_thread_join);
   cs_vm_table_free (daemon->vms);
   g_hash_table_unref (daemon->stores);
   g_ptr_array_unref (daemon->retired);
@@ -79,6 +83,7 @@ cs_daemon_free (CsDaemon *daemon)
   g_free (daemon->log_directory);
   g_mutex_clear (&daemon->lock);
   g_cond_clear (&daemon->filled);
+  g_cond_clear (&daemon->ended);
   g_free (daemon);
 }
 
@@ -123,14 +128,17 @@ typedef struct
 } FillWatch;
 
 /* The end of filling stops the VM for a moment: who would resume it should we be killed?  A VM that
- * its user has paused is not ours to resume. */
+ * its user has paused is not ours to resume: *@added is false. */
 static bool
-journal_pause (CsJournal *journal, CsVm *vm, CsMonitor *monitor, GError **error)
+journal_pause (CsJournal *journal, CsVm *vm, CsMonitor *monitor, bool *added, GError **error)
 {
   bool running;
-  return cs_monitor_status (monitor, &running, NULL, error)
-         && (!running
-             || cs_journal_add (journal, "pause", vm->ref, cs_monitor_pid (monitor), NULL, error));
+  *added = false;
+  if (!cs_monitor_status (monitor, &running, NULL, error))
+    return false;
+  if (running)
+    *added = cs_journal_add (journal, "pause", vm->ref, cs_monitor_pid (monitor), NULL, error);
+  return *added || !running;
 }
 
 static bool
@@ -144,14 +152,28 @@ finish_filling (gpointer data, GError **error)
   if (restore == NULL)
     return true;
   g_autoptr (GError) own = NULL;
-  bool finished = journal_pause (journal, vm, cs_restore_monitor (restore), &own)
-                  && cs_restore_finish (restore, NULL, &own);
-  cs_journal_remove (journal, "pause", vm->ref);
+  CsMonitor *monitor = cs_restore_monitor (restore);
+  bool added, finished;
+  finished =
+      journal_pause (journal, vm, monitor, &added, &own) && cs_restore_finish (restore, NULL, &own);
+  if (added && cs_monitor_make_run (monitor, NULL))
+    cs_journal_remove (journal, "pause", vm->ref);
   if (!finished)
     g_warning ("VM '%s': its memory is not complete: %s", vm->ref->name, own->message);
-  bool alive = cs_monitor_is_alive (cs_restore_monitor (restore));
+  bool alive = cs_monitor_is_alive (monitor);
   cs_vm_end_filling (vm, finished ? NULL : own->message);
   return finished || !alive;
+}
+
+/* What a restore leaves for when its VMs run: not to delay the answer to it. */
+static bool
+commit_disks (gpointer data, GError **error)
+{
+  const FillWatch *watch = data;
+  CsRestore *restore = cs_vm_filling (watch->vm);
+  if (restore != NULL)
+    cs_restore_commit_disks (restore);
+  return true;
 }
 
 static gpointer
@@ -159,6 +181,7 @@ watch_filling (gpointer data)
 {
   g_autofree FillWatch *watch = data;
   CsVm *vm = watch->vm;
+  cs_worker_run (vm->worker, commit_disks, watch, NULL);
   while (!cs_vm_fill_is_complete (vm))
     g_usleep (CLAIM_RETRY);
   while (!cs_vm_claim_briefly (vm, "the end of a restore", NULL))
@@ -185,106 +208,4 @@ cs_daemon_watch_filling (CsDaemon *daemon, CsVm *vm)
   daemon->filling++;
   g_mutex_unlock (&daemon->lock);
   g_thread_unref (g_thread_new ("fill-watch", watch_filling, watch));
-}
-
-/* ---- after a crash ---- */
-
-typedef struct
-{
-  CsVm *vm;
-  CsStore *store;
-  const char *snapshot; /* that its memory comes from */
-  json_object *state;
-} Resumption;
-
-/* The VM's next snapshot is a delta to the image that its memory comes from: pages that are not
- * there yet are in no other place.  What the killed daemon's scans consumed is not known, so all
- * that is there counts as written. */
-static CsVmBase *
-base_of_filling (const Resumption *resumption, CsRestore *restore, GError **error)
-{
-  CsTracker *tracker = cs_restore_tracker (restore);
-  json_object *document = cs_json_member_object (resumption->state, "vm");
-  CsVmBase *base =
-      cs_vm_base_new (resumption->store, cs_json_string (document, "image"), tracker, NULL, NULL);
-  base->snapshot = g_strdup (resumption->snapshot);
-  for (guint i = 0; i < cs_tracker_n_blocks (tracker); i++)
-    {
-      CsBitmap *written = g_hash_table_lookup (base->blocks, cs_tracker_block (tracker, i)->name);
-      if (cs_tracker_resident (tracker, i, written, error))
-        continue;
-      cs_vm_base_free (base);
-      return NULL;
-    }
-  return base;
-}
-
-static bool
-resume_filling (gpointer data, GError **error)
-{
-  Resumption *resumption = data;
-  CsRestore *restore = cs_restore_from_json (resumption->store, resumption->state, error);
-  if (restore == NULL)
-    return false;
-  /* Killed between the journal and cont: all VMs of the restore were loaded, so it goes on. */
-  bool running = json_object_get_boolean (json_object_object_get (resumption->state, "running"));
-  if (!running && !cs_restore_resume (restore, error))
-    {
-      cs_restore_free (restore);
-      return false;
-    }
-  g_autoptr (GError) unknown = NULL;
-  CsVmBase *base = base_of_filling (resumption, restore, &unknown);
-  if (base != NULL)
-    cs_vm_adopt (resumption->vm, cs_restore_monitor (restore), base);
-  else
-    g_warning ("VM '%s': it can be captured when its memory is complete: %s",
-               resumption->vm->ref->name, unknown->message);
-  cs_vm_set_filling (resumption->vm, restore);
-  return true;
-}
-
-static bool
-recover_filling (CsDaemon *daemon, json_object *entry, GError **error)
-{
-  g_autoptr (CsVmRef) ref = cs_vm_ref_from_json (cs_json_member_object (entry, "vm"), error);
-  if (ref == NULL)
-    return false;
-  pid_t pid = (pid_t)cs_json_uint (entry, "pid", 0);
-  if (cs_process_start_time (pid) != cs_json_uint (entry, "start-time", 0))
-    {
-      cs_journal_remove (daemon->journal, "fill", ref);
-      return true;
-    }
-  Resumption resumption = { .vm = cs_vm_table_get (daemon->vms, ref),
-                            .snapshot = cs_json_string (entry, "snapshot"),
-                            .state = cs_json_member_object (entry, "restore") };
-  const char *store = cs_json_string (entry, "store");
-  resumption.store = cs_daemon_store (daemon, store ? store : "", error);
-  if (resumption.store == NULL
-      || !cs_worker_run (resumption.vm->worker, resume_filling, &resumption, error))
-    {
-      g_prefix_error (error, "VM '%s' waits for memory that cannot be brought: ", ref->name);
-      return false;
-    }
-  g_message ("VM '%s': goes on with filling its memory", ref->name);
-  cs_daemon_watch_filling (daemon, resumption.vm);
-  return true;
-}
-
-void
-cs_daemon_recover (CsDaemon *daemon)
-{
-  guint resumed = cs_journal_recover_pauses (daemon->journal);
-  if (resumed > 0)
-    g_message ("resumed %u VM(s) that a clusnapd before us had paused", resumed);
-  g_autoptr (GPtrArray) entries = cs_journal_read (daemon->journal);
-  for (guint i = 0; i < entries->len; i++)
-    {
-      g_autoptr (GError) error = NULL;
-      json_object *entry = g_ptr_array_index (entries, i);
-      if (g_strcmp0 (cs_json_string (entry, "kind"), "fill") == 0
-          && !recover_filling (daemon, entry, &error))
-        g_warning ("%s", error->message);
-    }
 }

@@ -13,7 +13,8 @@ typedef struct
   CsJournal *journal;
   char *scratch_directory;
   char *log_directory;
-  int lock_fd; /* flock: one clusnapd per run directory */
+  int lock_fd;        /* flock: one clusnapd per run directory */
+  GThread *recoverer; /* NULL: the recovery left nothing to be tried again */
 
   /* under lock */
   GMutex lock;
@@ -21,6 +22,8 @@ typedef struct
   GPtrArray *retired; /* stores whose directory was replaced: something may still point at them */
   guint filling;      /* VMs whose memory is still arriving */
   GCond filled;
+  bool ending;
+  GCond ended;
 } CsDaemon;
 
 /* @run_directory: for the journal (BUSY when another clusnapd has it: it would
@@ -36,7 +39,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsDaemon, cs_daemon_free)
 /* The store at @path (absolute), opened on first use.  Borrowed.  Any thread. */
 CsStore *cs_daemon_store (CsDaemon *daemon, const char *path, GError **error);
 
-/* Makes good what a killed daemon left: resumes paused VMs, goes on filling memory. */
+/* Makes good what a killed daemon left: resumes paused VMs, goes on filling memory (recover.c).
+ * Guests that do not answer are tried again in the background. */
 void cs_daemon_recover (CsDaemon *daemon);
 
 /* Watches over @vm's restore (vm->filling) until all its memory is there. */

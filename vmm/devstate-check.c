@@ -108,3 +108,56 @@ cs_device_state_check (const void *data, gsize length, GError **error)
   g_set_error (error, CS_ERROR, CS_ERROR_CORRUPT, "this is no device state: %s", reason);
   return false;
 }
+
+static char *
+describe_section (const guint8 *header, gsize size)
+{
+  gsize name_length = header[5];
+  return g_strdup_printf ("%.*s instance %u version %u", (int)name_length, (const char *)header + 6,
+                          get_be32 (header + size - 8), get_be32 (header + size - 4));
+}
+
+/* Where the section @id that is open at @at ends: behind the first footer of it that is followed by
+ * a header or the end.  0: nowhere. */
+static gsize
+find_end (const guint8 *data, gsize length, gsize at, guint32 id)
+{
+  guint32 next_id;
+  for (; at + FOOTER_SIZE <= length; at++)
+    {
+      const guint8 *next = memchr (data + at, FOOTER, length - FOOTER_SIZE - at + 1);
+      if (next == NULL)
+        return 0;
+      at = (gsize)(next - data);
+      gsize after = at + FOOTER_SIZE;
+      if (get_be32 (next + 1) == id
+          && (after == length || header_size (data + after, length - after, &next_id) > 0))
+        return after;
+    }
+  return 0;
+}
+
+GPtrArray *
+cs_device_state_sections (const void *data, gsize length, GError **error)
+{
+  if (!cs_device_state_check (data, length, error))
+    return NULL;
+  g_autoptr (GPtrArray) sections = g_ptr_array_new_with_free_func (g_free);
+  const guint8 *bytes = (const guint8 *)data + 8;
+  gsize end = length - 9;
+  for (gsize at = 0; at < end;)
+    {
+      guint32 id = 0;
+      gsize size = header_size (bytes + at, end - at, &id);
+      gsize next = size > 0 ? find_end (bytes, end, at + size, id) : 0;
+      if (next == 0)
+        {
+          g_set_error (error, CS_ERROR, CS_ERROR_CORRUPT,
+                       "this device state cannot be cut into its sections");
+          return NULL;
+        }
+      g_ptr_array_add (sections, describe_section (bytes + at, size));
+      at = next;
+    }
+  return g_steal_pointer (&sections);
+}

@@ -16,6 +16,11 @@ typedef struct CsDeviceState CsDeviceState;
  * be cut into sections that way, to the last byte.  Linear in @length. */
 bool cs_device_state_check (const void *data, gsize length, GError **error);
 
+/* The sections of such a stream, in its order: "NAME instance I version V" (GPtrArray of strings
+ * with a free function).  CORRUPT also for a stream that could be cut in several ways of which the
+ * first one found leads nowhere: only a guest that means it brings that about.  Linear. */
+GPtrArray *cs_device_state_sections (const void *data, gsize length, GError **error);
+
 /* Before the pause: makes the memfd and hands its write-only side to QEMU. */
 CsDeviceState *cs_device_state_new (CsMonitor *monitor, GError **error);
 /* Takes the descriptor out of QEMU again (a dead QEMU is no error). */

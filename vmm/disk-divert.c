@@ -90,10 +90,10 @@ static bool
 add_nodes (CsDiskDivert *divert, guint i, guint64 size, GError **error)
 {
   const Diverted *disk = divert->disks->pdata[i];
-  g_autofree char *empty = g_strdup_printf (CS_DISK_EMPTY, i);
+  g_autofree char *empty = g_strdup_printf (CS_DISK_EMPTY "%u", i);
   g_autofree char *hold = g_strdup_printf (CS_DISK_HOLD "%u", i);
   g_autofree char *front = front_name (i);
-  g_autofree char *back = g_strdup_printf (CS_DISK_BACK, i);
+  g_autofree char *back = g_strdup_printf (CS_DISK_BACK "%u", i);
   json_object *null = cs_json_strings ("driver", "null-co", "node-name", empty, NULL);
   json_object *holder =
       cs_json_strings ("driver", "raw", "node-name", hold, "file", disk->top, NULL);
@@ -178,6 +178,14 @@ cs_disk_divert_insert (CsDiskDivert *divert, GError **error)
   return true;
 }
 
+static bool
+reopen (CsMonitor *monitor, json_object *options, GError **error)
+{
+  json_object *arguments = json_object_new_object ();
+  json_object_object_add (arguments, "options", options);
+  return cs_monitor_execute (monitor, "blockdev-reopen", arguments, NULL, error);
+}
+
 bool
 cs_disk_divert_switch (CsDiskDivert *divert, bool ours, GError **error)
 {
@@ -185,31 +193,56 @@ cs_disk_divert_switch (CsDiskDivert *divert, bool ours, GError **error)
   for (guint i = 0; i < divert->disks->len; i++)
     {
       const Diverted *disk = divert->disks->pdata[i];
-      g_autofree char *empty = g_strdup_printf (CS_DISK_EMPTY, i);
+      g_autofree char *empty = g_strdup_printf (CS_DISK_EMPTY "%u", i);
       g_autofree char *front = front_name (i);
-      g_autofree char *back = g_strdup_printf (CS_DISK_BACK, i);
+      g_autofree char *back = g_strdup_printf (CS_DISK_BACK "%u", i);
       json_object_array_add (options, raw_node (front, ours ? empty : disk->top));
       json_object_array_add (options, raw_node (back, ours ? disk->node : empty));
     }
-  json_object *arguments = json_object_new_object ();
-  json_object_object_add (arguments, "options", options);
-  return cs_monitor_execute (divert->monitor, "blockdev-reopen", arguments, NULL, error);
+  return reopen (divert->monitor, options, error);
 }
 
-/* The device of @block gets back what the hold node of its number stands above. */
+/* The number in the name of the front node that is a device's in @block, or NULL. */
+static const char *
+front_number (json_object *block)
+{
+  const char *top = cs_json_string (cs_member (block, "inserted"), "node-name");
+  return top != NULL && g_str_has_prefix (top, CS_DISK_FRONT) ? top + strlen (CS_DISK_FRONT) : NULL;
+}
+
+/* The node's own options, with what it stood above before the switch. */
+static void
+add_reopen (json_object *options, const CsBlockGraph *graph, const char *name, const char *below)
+{
+  if (g_strcmp0 (cs_block_graph_child (graph, name, "file"), below) != 0)
+    json_object_array_add (options, raw_node (name, below));
+}
+
+/* Undoes a switch for the disk of @number; the device of @block then gets its top node back. */
 static bool
 undo_one (CsMonitor *monitor, const CsBlockGraph *graph, json_object *block, const char *number,
           GError **error)
 {
   g_autofree char *hold = g_strconcat (CS_DISK_HOLD, number, NULL);
+  g_autofree char *front = g_strconcat (CS_DISK_FRONT, number, NULL);
+  g_autofree char *back = g_strconcat (CS_DISK_BACK, number, NULL);
+  g_autofree char *empty = g_strconcat (CS_DISK_EMPTY, number, NULL);
   g_autofree char *device = path_of (block);
   const char *top = cs_block_graph_child (graph, hold, "file");
-  if (top != NULL && device != NULL)
-    return give (monitor, device, top, error);
-  g_set_error (error, CS_ERROR, CS_ERROR_FAILED,
-               "%s: it is not known which disk the device '%s' had: stop the VM and start it anew",
-               cs_monitor_name (monitor), device ? device : "?");
-  return false;
+  if (top == NULL || device == NULL)
+    {
+      g_set_error (
+          error, CS_ERROR, CS_ERROR_FAILED,
+          "%s: it is not known which disk the device '%s' had: stop the VM and start it anew",
+          cs_monitor_name (monitor), device ? device : "?");
+      return false;
+    }
+  json_object *options = json_object_new_array ();
+  add_reopen (options, graph, front, top);
+  add_reopen (options, graph, back, empty);
+  return (json_object_array_length (options) > 0 ? reopen (monitor, options, error)
+                                                 : (json_object_put (options), true))
+         && give (monitor, device, top, error);
 }
 
 bool
@@ -223,13 +256,13 @@ cs_disk_divert_undo (CsMonitor *monitor, GError **error)
   for (gsize i = 0; i < cs_array_length (blocks); i++)
     {
       json_object *block = json_object_array_get_idx (blocks, i);
-      const char *top = cs_json_string (cs_member (block, "inserted"), "node-name");
-      if (top == NULL || !g_str_has_prefix (top, CS_DISK_FRONT))
+      const char *number = front_number (block);
+      if (number == NULL)
         continue;
       if (graph == NULL && (graph = cs_block_graph_load (monitor, error)) == NULL)
         return false;
       /* One that fails does not keep the others from their disks. */
-      ok = undo_one (monitor, graph, block, top + strlen (CS_DISK_FRONT), ok ? error : NULL) && ok;
+      ok = undo_one (monitor, graph, block, number, ok ? error : NULL) && ok;
     }
   return ok;
 }

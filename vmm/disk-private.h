@@ -10,11 +10,11 @@
 #define CS_DISK_NODE CS_DISK_PREFIX "fl%u"
 #define CS_DISK_JOB CS_DISK_PREFIX "job%u"
 #define CS_DISK_EXPORT CS_DISK_PREFIX "export%u"
-/* A rollback's nodes: disk-divert.c. */
-#define CS_DISK_EMPTY CS_DISK_PREFIX "empty%u"
+/* A rollback's nodes, each followed by the disk's number: disk-divert.c. */
+#define CS_DISK_EMPTY CS_DISK_PREFIX "empty"
 #define CS_DISK_HOLD CS_DISK_PREFIX "hold"
 #define CS_DISK_FRONT CS_DISK_PREFIX "front"
-#define CS_DISK_BACK CS_DISK_PREFIX "back%u"
+#define CS_DISK_BACK CS_DISK_PREFIX "back"
 #define CS_DISK_FDSET CS_DISK_PREFIX "scratch" /* the fd set's "opaque" */
 #define CS_DISK_SOCKET CS_DISK_PREFIX "nbd"    /* getfd name of the NBD server's socket */
 

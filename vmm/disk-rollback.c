@@ -152,7 +152,7 @@ static bool
 add_export (CsDiskRollback *rollback, guint i, const char *export, GError **error)
 {
   const Target *target = rollback->targets->pdata[i];
-  g_autofree char *back = g_strdup_printf (CS_DISK_BACK, i);
+  g_autofree char *back = g_strdup_printf (CS_DISK_BACK "%u", i);
   json_object *arguments =
       cs_json_strings ("type", "nbd", "id", export, "name", export, "node-name", back, NULL);
   json_object_object_add (arguments, "writable", json_object_new_boolean (true));

@@ -5,7 +5,6 @@
 #include "common/error.h"
 #include "common/fd.h"
 #include "common/json.h"
-#include "vmm/disk.h"
 #include "vmm/vm.h"
 
 #include <errno.h>
@@ -112,57 +111,10 @@ cs_journal_read (CsJournal *journal)
   return entries;
 }
 
-/* Whether the process that @entry names still is the same one. */
-static bool
-entry_is_current (json_object *entry)
+bool
+cs_journal_is_current (json_object *entry)
 {
   pid_t pid = (pid_t)cs_json_uint (entry, "pid", 0);
   guint64 start = cs_json_uint (entry, "start-time", 0);
   return start != 0 && cs_process_start_time (pid) == start;
-}
-
-/* True when the VM had to be resumed. */
-static bool
-recover_pause (const CsVmRef *ref, bool *recovered)
-{
-  g_autoptr (GError) error = NULL;
-  bool running = true;
-  *recovered = false;
-  g_autoptr (CsMonitor) monitor = cs_vm_ref_connect (ref, &error);
-  if (monitor == NULL || !cs_monitor_status (monitor, &running, NULL, &error)
-      || (!running && !cs_monitor_cont (monitor, &error)))
-    {
-      g_warning ("VM '%s' may be left paused: %s", ref->name, error->message);
-      return false;
-    }
-  *recovered = true;
-  if (!cs_disks_cleanup (monitor, NULL, &error))
-    g_warning ("VM '%s': %s", ref->name, error->message);
-  return !running;
-}
-
-guint
-cs_journal_recover_pauses (CsJournal *journal)
-{
-  guint resumed = 0;
-  g_autoptr (GPtrArray) entries = cs_journal_read (journal);
-  for (guint i = 0; i < entries->len; i++)
-    {
-      json_object *entry = g_ptr_array_index (entries, i);
-      if (g_strcmp0 (cs_json_string (entry, "kind"), "pause") != 0)
-        continue;
-      g_autoptr (GError) error = NULL;
-      g_autoptr (CsVmRef) ref = cs_vm_ref_from_json (cs_json_member_object (entry, "vm"), &error);
-      if (ref == NULL)
-        {
-          g_warning ("damaged journal entry: %s", error->message);
-          continue;
-        }
-      bool recovered = true;
-      if (entry_is_current (entry) && recover_pause (ref, &recovered))
-        resumed++;
-      if (recovered)
-        cs_journal_remove (journal, "pause", ref);
-    }
-  return resumed;
 }

@@ -30,8 +30,7 @@ void cs_journal_remove (CsJournal *journal, const char *kind, const CsVmRef *ref
  * with a warning. */
 GPtrArray *cs_journal_read (CsJournal *journal);
 
-/* Resumes what a killed daemon had paused and takes its things out of those QEMUs.  Returns the
- * number of VMs that were resumed. An entry of a process that is gone is dropped. */
-guint cs_journal_recover_pauses (CsJournal *journal);
+/* Whether the process that @entry names still is the same one. */
+bool cs_journal_is_current (json_object *entry);
 
 #endif

@@ -97,7 +97,7 @@ static bool
 check_filled (CsLazy *lazy, GError **error)
 {
   g_mutex_lock (&lazy->lock);
-  bool filled = !lazy->filling && lazy->error == NULL && lazy->done == lazy->total;
+  bool filled = lazy->filling == 0 && lazy->error == NULL && lazy->done == lazy->total;
   g_mutex_unlock (&lazy->lock);
   if (!filled)
     g_set_error (error, CS_ERROR, CS_ERROR_STATE, "%s: its memory is not complete yet", lazy->name);

@@ -1,8 +1,10 @@
-/* What the files of the lazy restore share: lazy.c (blocks), lazy-serve.c (faults), lazy-fill.c
- * (the rest), lazy-end.c (back to ordinary memory), lazy-json.c (after a crash). */
+/* What the files of the lazy restore share: lazy.c (blocks), lazy-place.c (a page's way
+ * into memory), lazy-serve.c (faults), lazy-fill.c (the rest), lazy-end.c (back to ordinary
+ * memory), lazy-json.c (after a crash). */
 #ifndef CS_VMM_LAZY_PRIVATE_H
 #define CS_VMM_LAZY_PRIVATE_H
 
+#include "images/read-plan.h"
 #include "vmm/lazy.h"
 #include "vmm/pagemap.h"
 
@@ -13,8 +15,26 @@ typedef struct
   bool lazy;        /* in MISSING|WP mode, else WP only */
   guint64 ended;    /* the owner's: so many bytes of a lazy one are WP only again */
   bool gone;        /* under the lock: QEMU has unmapped it (unplugged) */
-  CsBitmap *placed; /* under the lock: pages that were put or were there; NULL for eager ones */
+  CsBitmap *placed; /* under the lock: pages that were put, are being put (CsLazyFlight) or were
+                       there; NULL for eager ones */
+  CsReadPlan *plan; /* the owner's; immutable while fillers run */
 } CsLazyBlock;
+
+/* Pages that one thread is putting, with no lock held.  On its stack, in CsLazy's list. */
+typedef struct
+{
+  GList link;
+  CsLazyBlock *block;
+  guint64 page, count;
+  bool asked; /* a fault came for one of them meanwhile: who waits is woken at the end */
+} CsLazyFlight;
+
+/* A frame of the store to be put by the fill. */
+typedef struct
+{
+  CsLazyBlock *block;
+  guint frame; /* of the block's plan */
+} CsLazyWork;
 
 struct CsLazy
 {
@@ -28,32 +48,51 @@ struct CsLazy
 
   /* The owner's (the VM's worker). */
   CsTracker *tracker;
-  CsPagemap *pagemap; /* once the end has begun */
-  GThread *server, *filler;
+  CsPagemap *pagemap;           /* once the end has begun */
+  GPtrArray *servers, *fillers; /* of GThread */
+  GArray *work; /* of CsLazyWork, in the fill's order; immutable while fillers run */
+  guint urgent; /* the first ones: what an earlier restore touched */
+  GArray *hint; /* of CsTouch, or NULL; as @work */
+  int rate;     /* MiB/s, 0, or CS_LAZY_RATE_ADAPTIVE; atomic */
 
-  /* Stops the server: an eventfd, written by the owner only. */
+  /* Stops the servers: an eventfd, written by the owner only. */
   int stop_server;
 
-  /* Under the lock.  Order: none is taken inside it; UFFDIO_COPY is called under it, so that a page
-   * is never put over one that the guest discarded in between.  @changed: any of these did. */
+  /* Under the lock.  Held for a few instructions; order: none is taken inside it.  @changed: any of
+   * these did. */
   GMutex lock;
   GCond changed;
   GPtrArray *blocks;   /* of CsLazyBlock; grows only, before the filler begins */
   guint64 done, total; /* pages of the image, not zero */
   guint64 faults;
   gint64 fault_time, fault_longest; /* us, from the message to the answer */
-  bool serving;                     /* faults wait: the filler stands back */
-  bool filling, stop_filler;
+  gint64 last_fault;                /* CLOCK_MONOTONIC */
+  GArray *touches;                  /* of CsTouch */
+  guint serving;                    /* servers that have a fault: the filler stands back */
+  GQueue flights;                   /* of CsLazyFlight */
+  guint next;                       /* of @work */
+  guint filling, prefetching;       /* threads under way */
+  guint64 prefetched;               /* pages */
+  bool stop_filler;
+  gint64 due; /* before then the bound lets no more pages pass */
   bool kill_on_failure;
   GError *error; /* the first; of the filler or a fault */
 };
 
-/* Lock held.  Puts @count pages, skipping those placed before.  False and @error: GONE, or the
- * host has no memory. */
+/* Puts @count pages, skipping those placed before or being placed.  False and @error: GONE, or the
+ * host has no memory; what was not put may be tried again. */
 bool cs_lazy_place (CsLazy *lazy, CsLazyBlock *block, guint64 page, guint64 count, const void *data,
                     GError **error);
+/* Lock held: is @page placed, and if only just being: notes that somebody waits for it, who will
+ * be woken. */
+bool cs_lazy_is_placed (CsLazy *lazy, CsLazyBlock *block, guint64 page, bool *in_flight);
+/* The calling thread's share of the processor, as far as it is allowed (nice(2)). */
+void cs_lazy_set_nice (int nice);
 /* Lock held.  Keeps the first error and wakes who waits for the end. */
 void cs_lazy_fail (CsLazy *lazy, GError *error);
+
+/* How many of the pages are not zero in the image. */
+guint64 cs_lazy_count_content (CsLazy *lazy, const CsLazyBlock *block, guint64 page, guint64 count);
 
 CsLazyBlock *cs_lazy_block_new (const CsRamBlock *info);
 void cs_lazy_block_free (CsLazyBlock *block);

@@ -1,11 +1,16 @@
-/* Answers the faults of a lazily restored VM, in a thread of its own. */
+/* Answers the faults of a lazily restored VM.
+ *
+ * A few threads, before all others (nice -20), so that a fault whose frame is slow to read holds up
+ * no other one.  Each takes one message at a time; the kernel wakes one of them per message
+ * (EPOLLEXCLUSIVE).  With the page comes what the store reads with it anyway
+ * (cs_image_neighbours): a guest that touches a page soon touches those beside it. */
 #include "config.h"
 
 #include <errno.h>
 #include <linux/userfaultfd.h>
-#include <poll.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/epoll.h>
 #include <sys/eventfd.h>
 #include <unistd.h>
 
@@ -16,7 +21,10 @@
 #include "vmm/lazy-uffd.h"
 #include "vmm/process.h"
 
-#define MESSAGES 16
+#define SERVERS 2
+#define SERVER_NICE (-20)
+/* An aligned group of so many pages comes at once, where the store reads them at once. */
+#define WINDOW_PAGES 16
 
 /* Lock held. */
 static CsLazyBlock *
@@ -32,8 +40,7 @@ find_block (CsLazy *lazy, guint64 address)
   return NULL;
 }
 
-/* Lock held: it was placed and is asked for again.  Either the asker was late, or QEMU discarded
- * it. */
+/* It was placed and is asked for again.  Either the asker was late, or QEMU discarded it. */
 static bool
 answer_placed (CsLazy *lazy, CsLazyBlock *block, guint64 page, GError **error)
 {
@@ -43,7 +50,11 @@ answer_placed (CsLazy *lazy, CsLazyBlock *block, guint64 page, GError **error)
   if (failed == EEXIST)
     cs_uffd_wake (lazy->uffd, at, CS_PAGE_SIZE);
   else if (failed == ENOENT)
-    block->gone = true;
+    {
+      g_mutex_lock (&lazy->lock);
+      block->gone = true;
+      g_mutex_unlock (&lazy->lock);
+    }
   else if (failed != 0)
     return cs_error_set_errno (error, failed, "cannot put a page of RAM block '%s'",
                                block->info.name);
@@ -51,26 +62,60 @@ answer_placed (CsLazy *lazy, CsLazyBlock *block, guint64 page, GError **error)
 }
 
 static bool
+answer_missing (CsLazy *lazy, CsLazyBlock *block, guint64 page, GError **error)
+{
+  guint8 data[WINDOW_PAGES * CS_PAGE_SIZE];
+  guint64 first, count;
+  cs_image_neighbours (lazy->image, block->volume, page, WINDOW_PAGES, &first, &count);
+  return cs_image_read (lazy->image, block->volume, first, count, data, error)
+         && cs_lazy_place (lazy, block, first, count, data, error);
+}
+
+/* Lock held. */
+static void
+record (CsLazy *lazy, const CsLazyBlock *block, guint64 page)
+{
+  CsTouch touch = { block->volume, page };
+  if (lazy->touches->len < CS_HINT_MAX_TOUCHES)
+    g_array_append_val (lazy->touches, touch);
+}
+
+static bool
 answer (CsLazy *lazy, CsLazyBlock *block, guint64 page, GError **error)
 {
-  guint8 data[CS_PAGE_SIZE];
+  bool in_flight;
   g_mutex_lock (&lazy->lock);
-  bool placed = cs_bitmap_test (block->placed, page);
+  bool placed = cs_lazy_is_placed (lazy, block, page, &in_flight);
+  if (!placed)
+    record (lazy, block, page);
   g_mutex_unlock (&lazy->lock);
-  if (!placed && !cs_image_read (lazy->image, block->volume, page, 1, data, error))
-    return false;
+  if (in_flight)
+    return true;
+  return placed ? answer_placed (lazy, block, page, error)
+                : answer_missing (lazy, block, page, error);
+}
 
+/* How a fault ended. */
+static void
+account (CsLazy *lazy, gint64 since, GError *error)
+{
   g_mutex_lock (&lazy->lock);
-  bool ok = cs_bitmap_test (block->placed, page)
-                ? answer_placed (lazy, block, page, error)
-                : cs_lazy_place (lazy, block, page, 1, data, error);
+  lazy->last_fault = g_get_monotonic_time ();
+  gint64 took = lazy->last_fault - since;
+  lazy->fault_time += took;
+  lazy->fault_longest = MAX (lazy->fault_longest, took);
+  bool end_it = error != NULL && lazy->kill_on_failure;
+  if (error != NULL)
+    cs_lazy_fail (lazy, error);
   g_mutex_unlock (&lazy->lock);
-  return ok;
+  if (end_it && cs_process_start_time (lazy->pid) == lazy->start_time)
+    kill (lazy->pid, SIGKILL);
 }
 
 static void
-serve (CsLazy *lazy, const struct uffd_msg *message, gint64 since)
+serve (CsLazy *lazy, const struct uffd_msg *message)
 {
+  gint64 since = g_get_monotonic_time ();
   if (message->event != UFFD_EVENT_PAGEFAULT)
     return;
   g_autoptr (GError) error = NULL;
@@ -79,59 +124,53 @@ serve (CsLazy *lazy, const struct uffd_msg *message, gint64 since)
   g_mutex_lock (&lazy->lock);
   CsLazyBlock *block = find_block (lazy, address);
   lazy->faults += block != NULL;
+  lazy->serving++;
   g_mutex_unlock (&lazy->lock);
   if (block == NULL)
+    cs_uffd_wake (lazy->uffd, address, CS_PAGE_SIZE); /* not ours any more: try again */
+  else
     {
-      cs_uffd_wake (lazy->uffd, address, CS_PAGE_SIZE); /* not ours any more: try again */
-      return;
+      answer (lazy, block, (address - block->info.host) / CS_PAGE_SIZE, &error);
+      account (lazy, since, g_steal_pointer (&error));
     }
-  bool ok = answer (lazy, block, (address - block->info.host) / CS_PAGE_SIZE, &error);
-  gint64 took = g_get_monotonic_time () - since;
-
   g_mutex_lock (&lazy->lock);
-  lazy->fault_time += took;
-  lazy->fault_longest = MAX (lazy->fault_longest, took);
-  if (!ok)
-    cs_lazy_fail (lazy, g_steal_pointer (&error));
-  bool end_it = !ok && lazy->kill_on_failure;
-  g_mutex_unlock (&lazy->lock);
-  if (end_it && cs_process_start_time (lazy->pid) == lazy->start_time)
-    kill (lazy->pid, SIGKILL);
-}
-
-static void
-set_serving (CsLazy *lazy, bool serving)
-{
-  g_mutex_lock (&lazy->lock);
-  lazy->serving = serving;
-  if (!serving)
+  if (--lazy->serving == 0)
     g_cond_broadcast (&lazy->changed);
   g_mutex_unlock (&lazy->lock);
+}
+
+/* An epoll descriptor for one server's waiting: @stop is its data where it is to end. */
+static int
+watch (CsLazy *lazy)
+{
+  int epoll = epoll_create1 (EPOLL_CLOEXEC);
+  struct epoll_event fault = { .events = EPOLLIN | EPOLLEXCLUSIVE };
+  struct epoll_event stop = { .events = EPOLLIN, .data.ptr = lazy };
+  g_assert (epoll >= 0);
+  int failed = epoll_ctl (epoll, EPOLL_CTL_ADD, lazy->uffd, &fault)
+               | epoll_ctl (epoll, EPOLL_CTL_ADD, lazy->stop_server, &stop);
+  g_assert (failed == 0);
+  return epoll;
 }
 
 static gpointer
 server_main (gpointer data)
 {
   CsLazy *lazy = data;
-  struct uffd_msg messages[MESSAGES];
-  struct pollfd polled[] = {
-    { .fd = lazy->uffd, .events = POLLIN },
-    { .fd = lazy->stop_server, .events = POLLIN },
-  };
+  struct uffd_msg message;
+  cs_autofd int epoll = watch (lazy);
+  cs_lazy_set_nice (SERVER_NICE);
   for (;;)
     {
-      if (poll (polled, G_N_ELEMENTS (polled), -1) < 0 && errno != EINTR)
+      struct epoll_event event;
+      int n = epoll_wait (epoll, &event, 1, -1);
+      if (n < 0 && errno != EINTR)
         break;
-      if (polled[1].revents != 0)
+      if (n > 0 && event.data.ptr != NULL)
         break;
-      gssize n = read (lazy->uffd, messages, sizeof messages);
-      if (n <= 0)
-        continue; /* another toucher's fault was answered meanwhile: EAGAIN */
-      gint64 now = g_get_monotonic_time ();
-      set_serving (lazy, true);
-      for (gsize i = 0; i < (gsize)n / sizeof messages[0]; i++)
-        serve (lazy, &messages[i], now);
-      set_serving (lazy, false);
+      /* EAGAIN: another server has it, or the fault was answered meanwhile. */
+      if (n > 0 && read (lazy->uffd, &message, sizeof message) == sizeof message)
+        serve (lazy, &message);
     }
   return NULL;
 }
@@ -139,22 +178,25 @@ server_main (gpointer data)
 void
 cs_lazy_start_server (CsLazy *lazy)
 {
-  if (lazy->server != NULL)
+  if (lazy->servers->len > 0)
     return;
   lazy->stop_server = eventfd (0, EFD_CLOEXEC);
   g_assert (lazy->stop_server >= 0);
-  lazy->server = g_thread_new ("lazy-server", server_main, lazy);
+  for (guint i = 0; i < SERVERS; i++)
+    g_ptr_array_add (lazy->servers, g_thread_new ("lazy-server", server_main, lazy));
 }
 
 void
 cs_lazy_stop_server (CsLazy *lazy)
 {
-  if (lazy->server == NULL)
+  if (lazy->servers->len == 0)
     return;
   guint64 one = 1;
   while (write (lazy->stop_server, &one, sizeof one) < 0 && errno == EINTR)
     ;
-  g_thread_join (g_steal_pointer (&lazy->server));
+  for (guint i = 0; i < lazy->servers->len; i++)
+    g_thread_join (lazy->servers->pdata[i]);
+  g_ptr_array_set_size (lazy->servers, 0);
   close (lazy->stop_server);
   lazy->stop_server = -1;
 }
@@ -164,6 +206,7 @@ cs_lazy_faults (CsLazy *lazy, CsLazyFaults *faults)
 {
   g_mutex_lock (&lazy->lock);
   faults->count = lazy->faults;
+  faults->prefetched = lazy->prefetched;
   faults->time = lazy->fault_time;
   faults->longest = lazy->fault_longest;
   g_mutex_unlock (&lazy->lock);
@@ -178,6 +221,15 @@ cs_lazy_check (CsLazy *lazy, GError **error)
     g_propagate_error (error, g_error_copy (lazy->error));
   g_mutex_unlock (&lazy->lock);
   return ok;
+}
+
+GArray *
+cs_lazy_touches (CsLazy *lazy)
+{
+  g_mutex_lock (&lazy->lock);
+  GArray *touches = g_array_copy (lazy->touches);
+  g_mutex_unlock (&lazy->lock);
+  return touches;
 }
 
 void

@@ -30,8 +30,8 @@
  * run vCPUs or block I/O.
  *
  * A page that was placed and is missing again has been discarded by QEMU (a balloon, free page
- * reporting): it reads as zero, as without us.  The bitmap of placed pages tells, and the lock
- * around look-up and UFFDIO_COPY keeps two answers to one fault from bringing the old content back.
+ * reporting): it reads as zero, as without us.  The bitmap of placed pages tells; how it keeps two
+ * answers to one fault from bringing the old content back: lazy-place.c.
  *
  * When clusnapd dies: a copy of the descriptor stays open in QEMU.  Without it the kernel would
  * drop the registration and answer zero for what is missing: silent corruption.  With it, faults
@@ -79,6 +79,7 @@ cs_lazy_block_free (CsLazyBlock *block)
   if (block == NULL)
     return;
   cs_bitmap_free (block->placed);
+  cs_read_plan_free (block->plan);
   g_free (block->info.name);
   g_free (block);
 }
@@ -113,6 +114,11 @@ cs_lazy_new_from_fd (pid_t pid, int uffd, int keep, const char *name, CsImage *i
   lazy->name = g_strdup (name);
   lazy->image = image;
   lazy->stop_server = -1;
+  lazy->rate = CS_LAZY_RATE_ADAPTIVE;
+  lazy->servers = g_ptr_array_new ();
+  lazy->fillers = g_ptr_array_new ();
+  lazy->touches = g_array_new (FALSE, FALSE, sizeof (CsTouch));
+  g_queue_init (&lazy->flights);
   lazy->blocks = g_ptr_array_new_with_free_func ((GDestroyNotify)cs_lazy_block_free);
   g_mutex_init (&lazy->lock);
   g_cond_init (&lazy->changed);
@@ -128,6 +134,11 @@ cs_lazy_free (CsLazy *lazy)
   cs_lazy_stop_server (lazy);
   cs_tracker_free (lazy->tracker);
   cs_pagemap_close (lazy->pagemap);
+  g_ptr_array_unref (lazy->servers);
+  g_ptr_array_unref (lazy->fillers);
+  g_clear_pointer (&lazy->work, g_array_unref);
+  g_clear_pointer (&lazy->hint, g_array_unref);
+  g_array_unref (lazy->touches);
   g_ptr_array_unref (lazy->blocks);
   g_clear_error (&lazy->error);
   g_cond_clear (&lazy->changed);
@@ -172,15 +183,6 @@ cs_lazy_add_eager_block (CsLazy *lazy, const CsRamBlock *info, GError **error)
 
 /* --- a lazy block --- */
 
-static guint64
-count_nonzero (CsLazy *lazy, const CsLazyBlock *block, guint64 page, guint64 count)
-{
-  guint64 n = 0;
-  for (guint64 i = page; i < page + count; i++)
-    n += !cs_image_page_is_zero (lazy->image, block->volume, i);
-  return n;
-}
-
 /* Writes the image's content of a run of pages that are there. */
 static bool
 overwrite_run (CsLazy *lazy, CsLazyBlock *block, guint64 page, guint64 count, guint8 *buffer,
@@ -194,7 +196,7 @@ overwrite_run (CsLazy *lazy, CsLazyBlock *block, guint64 page, guint64 count, gu
                                 count * CS_PAGE_SIZE, error))
         return false;
       cs_bitmap_set_range (block->placed, page, count);
-      lazy->done += count_nonzero (lazy, block, page, count);
+      lazy->done += cs_lazy_count_content (lazy, block, page, count);
     }
   return true;
 }
@@ -233,7 +235,7 @@ cs_lazy_add_block (CsLazy *lazy, const CsRamBlock *info, guint volume, GError **
 {
   CsVolumeInfo of;
   cs_image_volume_info (lazy->image, volume, &of);
-  g_return_val_if_fail (of.length == info->used_length && lazy->filler == NULL, false);
+  g_return_val_if_fail (of.length == info->used_length && lazy->fillers->len == 0, false);
 
   CsLazyBlock *block = cs_lazy_block_new (info);
   block->volume = volume;
@@ -253,7 +255,7 @@ cs_lazy_add_block (CsLazy *lazy, const CsRamBlock *info, guint volume, GError **
   return true;
 }
 
-/* --- placing pages --- */
+/* --- ends of it --- */
 
 void
 cs_lazy_fail (CsLazy *lazy, GError *error)
@@ -266,54 +268,39 @@ cs_lazy_fail (CsLazy *lazy, GError *error)
   g_cond_broadcast (&lazy->changed);
 }
 
-/* Puts a run of pages none of which was placed before. */
-static bool
-place_run (CsLazy *lazy, CsLazyBlock *block, guint64 page, guint64 count, const guint8 *data,
-           GError **error)
+/* Lock held. */
+static CsLazyBlock *
+find_lazy (CsLazy *lazy, const char *name)
 {
-  while (count > 0 && !block->gone)
+  for (guint i = 0; i < lazy->blocks->len; i++)
     {
-      guint64 copied;
-      int failed = cs_uffd_copy (lazy->uffd, block->info.host + page * CS_PAGE_SIZE, data,
-                                 count * CS_PAGE_SIZE, &copied);
-      guint64 put = copied / CS_PAGE_SIZE;
-      if (failed == EEXIST)
-        put++; /* it is there: who waited for it may have missed that */
-      if (put > 0)
-        {
-          cs_bitmap_set_range (block->placed, page, put);
-          lazy->done += count_nonzero (lazy, block, page, put);
-        }
-      if (failed == EEXIST)
-        cs_uffd_wake (lazy->uffd, block->info.host + (page + put - 1) * CS_PAGE_SIZE, CS_PAGE_SIZE);
-      else if (failed == ENOENT)
-        block->gone = true;
-      else if (failed != 0)
-        return cs_error_set_errno (error, failed, "cannot put a page of RAM block '%s'",
-                                   block->info.name);
-      page += put;
-      data += put * CS_PAGE_SIZE;
-      count -= put;
+      CsLazyBlock *block = g_ptr_array_index (lazy->blocks, i);
+      if (block->lazy && g_str_equal (block->info.name, name))
+        return block;
     }
-  return true;
+  return NULL;
 }
 
 bool
-cs_lazy_place (CsLazy *lazy, CsLazyBlock *block, guint64 page, guint64 count, const void *data,
-               GError **error)
+cs_lazy_get_placed (CsLazy *lazy, const char *name, CsBitmap *placed)
 {
-  const guint8 *bytes = data;
-  for (guint64 at = 0, n; at < count; at += n)
-    {
-      n = 1;
-      if (cs_bitmap_test (block->placed, page + at))
-        continue;
-      while (at + n < count && !cs_bitmap_test (block->placed, page + at + n))
-        n++;
-      if (!place_run (lazy, block, page + at, n, bytes + at * CS_PAGE_SIZE, error))
-        return false;
-    }
-  return true;
+  g_mutex_lock (&lazy->lock);
+  const CsLazyBlock *block = find_lazy (lazy, name);
+  bool known = block != NULL && cs_bitmap_size (block->placed) == cs_bitmap_size (placed);
+  if (known)
+    cs_bitmap_or (placed, block->placed);
+  g_mutex_unlock (&lazy->lock);
+  return known;
+}
+
+bool
+cs_lazy_put (CsLazy *lazy, const char *name, guint64 page, guint64 count, const void *data,
+             GError **error)
+{
+  g_mutex_lock (&lazy->lock);
+  CsLazyBlock *block = find_lazy (lazy, name);
+  g_mutex_unlock (&lazy->lock);
+  return block == NULL || cs_lazy_place (lazy, block, page, count, data, error);
 }
 
 CsTracker *

@@ -7,7 +7,7 @@
 
 #include <gio/gio.h>
 
-#include "images/image.h"
+#include "images/hint.h"
 #include "vmm/tracker.h"
 
 typedef struct CsLazy CsLazy;
@@ -28,8 +28,22 @@ bool cs_lazy_add_block (CsLazy *lazy, const CsRamBlock *block, guint volume, GEr
 /* An eagerly loaded block: register and protect for writes only. */
 bool cs_lazy_add_eager_block (CsLazy *lazy, const CsRamBlock *block, GError **error);
 
-/* Starts the background fill: in the store's order, bounded so that faults come first.  After an
- * error: tries again, also the faults that went unanswered. */
+/* Before the VM runs, all blocks being there: begins to put the pages that an earlier restore
+ * touched first (GArray of CsTouch, in their order), by threads of its own.  What has not come when
+ * the fill begins comes first in it; errors are left for the fill to meet. */
+void cs_lazy_prefetch (CsLazy *lazy, const GArray *touches);
+/* Waits for it, but at most @timeout us. */
+void cs_lazy_wait_prefetched (CsLazy *lazy, gint64 timeout);
+/* What the VM waited for, the first touch first: GArray of CsTouch, at most CS_HINT_MAX_TOUCHES
+ * (passes to the caller). */
+GArray *cs_lazy_touches (CsLazy *lazy);
+
+/* How fast the background fill may be, in MiB/s; 0: as fast as possible. */
+#define CS_LAZY_RATE_ADAPTIVE (-1) /* faults slow it down; the default */
+void cs_lazy_set_fill_rate (CsLazy *lazy, int rate);
+
+/* Starts the background fill: in the store's order, faults come first (theory of operation:
+ * lazy-fill.c).  After an error: tries again, also the faults that went unanswered. */
 void cs_lazy_start_fill (CsLazy *lazy);
 /* Pages of the image that are in place, and how many there are to be. */
 void cs_lazy_progress (CsLazy *lazy, guint64 *done, guint64 *total);
@@ -42,9 +56,17 @@ bool cs_lazy_wait_filled (CsLazy *lazy, GCancellable *cancellable, GError **erro
 typedef struct
 {
   guint64 count;
+  guint64 prefetched;   /* pages that cs_lazy_prefetch put */
   gint64 time, longest; /* us between reading the kernel's message and the answer */
 } CsLazyFaults;
 void cs_lazy_faults (CsLazy *lazy, CsLazyFaults *faults);
+
+/* For a rollback while memory arrives (VM stopped): ORs the pages of the block @name that were put
+ * into @placed; false where the block is not lazy (all of it is there). */
+bool cs_lazy_get_placed (CsLazy *lazy, const char *name, CsBitmap *placed);
+/* Puts other content than the image's where nothing was put yet; what was is left as it is. */
+bool cs_lazy_put (CsLazy *lazy, const char *name, guint64 page, guint64 count, const void *data,
+                  GError **error);
 
 /* VM stopped, filled: leaves MISSING mode (scan, unregister, register, protect) for as much memory
  * as takes @budget us or a little more, ORing what was written so far into @dirty[i] for tracker

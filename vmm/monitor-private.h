@@ -38,6 +38,7 @@ struct CsMonitor
 
   /* Owner only: */
   gint64 deadline; /* 0: the default per command */
+  bool stopped;    /* a stop was sent and no cont has succeeded since */
 };
 
 void cs_monitor_init (CsMonitor *monitor, const CsMonitorClass *class);

@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #define COMMAND_TIMEOUT (30 * G_USEC_PER_SEC)
+#define CONT_GRACE (5 * G_USEC_PER_SEC)
 #define VERSION_MIN 8 /* x-query-ramblock prints host addresses since 8.0 */
 
 void
@@ -134,9 +135,11 @@ cs_monitor_remove_fdset (CsMonitor *monitor, gint64 fdset, GError **error)
   return cs_monitor_execute (monitor, "remove-fd", arguments, NULL, error);
 }
 
+/* A stop that failed may still come into force: a cont is owed in any case. */
 bool
 cs_monitor_stop (CsMonitor *monitor, GError **error)
 {
+  monitor->stopped = true;
   if (monitor->class->stop != NULL)
     return monitor->class->stop (monitor, deadline_of (monitor), error);
   return cs_monitor_execute (monitor, "stop", NULL, NULL, error);
@@ -145,9 +148,23 @@ cs_monitor_stop (CsMonitor *monitor, GError **error)
 bool
 cs_monitor_cont (CsMonitor *monitor, GError **error)
 {
-  if (monitor->class->cont != NULL)
-    return monitor->class->cont (monitor, deadline_of (monitor), error);
-  return cs_monitor_execute (monitor, "cont", NULL, NULL, error);
+  bool running = monitor->class->cont != NULL
+                     ? monitor->class->cont (monitor, deadline_of (monitor), error)
+                     : cs_monitor_execute (monitor, "cont", NULL, NULL, error);
+  if (running)
+    monitor->stopped = false;
+  return running;
+}
+
+bool
+cs_monitor_make_run (CsMonitor *monitor, GError **error)
+{
+  if (!monitor->stopped || !cs_monitor_is_alive (monitor))
+    return true;
+  cs_monitor_set_deadline (monitor, g_get_monotonic_time () + CONT_GRACE);
+  bool running = cs_monitor_cont (monitor, error);
+  cs_monitor_set_deadline (monitor, 0);
+  return running;
 }
 
 bool

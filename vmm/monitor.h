@@ -67,6 +67,9 @@ bool cs_monitor_remove_fdset (CsMonitor *monitor, gint64 fdset, GError **error);
 /* stop / cont.  When stop returns, block I/O is drained and the vCPUs stand. */
 bool cs_monitor_stop (CsMonitor *monitor, GError **error);
 bool cs_monitor_cont (CsMonitor *monitor, GError **error);
+/* At the end of whatever stopped the VM: true when no stop of ours is in force any more (or QEMU is
+ * gone), else tries cont once more, with a deadline of its own. */
+bool cs_monitor_make_run (CsMonitor *monitor, GError **error);
 
 /* query-status: sets *@running, and *@status (g_free) unless it is NULL. */
 bool cs_monitor_status (CsMonitor *monitor, bool *running, char **status, GError **error);

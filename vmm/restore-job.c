@@ -17,6 +17,7 @@
 
 /* What a guest agent may take for setting the time. */
 #define SET_TIME_LIMIT (10 * G_USEC_PER_SEC)
+#define FILL_RATE_MAX 1000000
 
 typedef struct
 {
@@ -37,6 +38,7 @@ typedef struct RestoreJob
   json_object *manifest;
   char *name; /* of the snapshot */
   bool lazy;
+  int fill_rate; /* MiB/s, 0, or CS_LAZY_RATE_ADAPTIVE */
   gint64 begun_at;
   GCancellable *cancellable;
   GPtrArray *participants; /* of Participant */
@@ -187,13 +189,32 @@ check_one (gpointer data, GError **error)
   return cs_source_check_absent (cs_json_member_object (one->document, "source"), error);
 }
 
+/* Member "fill-rate" of @params. */
+static bool
+parse_fill_rate (json_object *params, int *rate, GError **error)
+{
+  json_object *member;
+  *rate = CS_LAZY_RATE_ADAPTIVE;
+  if (!json_object_object_get_ex (params, "fill-rate", &member))
+    return true;
+  gint64 value = json_object_is_type (member, json_type_int) ? json_object_get_int64 (member) : -1;
+  *rate = (int)value;
+  if (value >= 0 && value <= FILL_RATE_MAX)
+    return true;
+  g_set_error (error, CS_ERROR, CS_ERROR_INVALID,
+               "\"fill-rate\" must be a number of MiB/s from 0 (as fast as possible) to %d",
+               FILL_RATE_MAX);
+  return false;
+}
+
 static RestoreJob *
 job_new (CsRpcPeer *peer, json_object *params, GError **error)
 {
   const char *cluster = cs_rpc_string (params, "cluster", error);
   const char *snapshot = cluster ? cs_rpc_string (params, "snapshot", error) : NULL;
   CsStore *store = snapshot ? cs_rpc_store (peer, params, error) : NULL;
-  if (store == NULL)
+  int fill_rate;
+  if (store == NULL || !parse_fill_rate (params, &fill_rate, error))
     return NULL;
   json_object *manifest = cs_store_manifest_get (store, cluster, snapshot, error);
   if (manifest == NULL)
@@ -204,6 +225,7 @@ job_new (CsRpcPeer *peer, json_object *params, GError **error)
   job->manifest = manifest;
   job->name = g_strdup (snapshot);
   job->lazy = g_strcmp0 (cs_json_string (params, "mode"), "eager") != 0;
+  job->fill_rate = fill_rate;
   job->begun_at = g_get_monotonic_time ();
   job->cancellable = g_cancellable_new ();
   job->participants = g_ptr_array_new_with_free_func (participant_free);
@@ -264,6 +286,7 @@ load_one (gpointer data, GError **error)
   RestoreJob *job = one->job;
   g_autofree char *bitmap = g_strdup_printf ("clusnap-%08x%08x", g_random_int (), g_random_int ());
   CsRestoreOptions options = { .lazy = job->lazy,
+                               .fill_rate = job->fill_rate,
                                .log_directory = job->daemon->log_directory,
                                .disk_bitmap = bitmap };
   cs_vm_reset (one->member.vm);
@@ -472,6 +495,7 @@ cs_rpc_restore_wait (CsRpcPeer *peer, json_object *params, GError **error)
       cs_json_add_string (vm, "name", participant_name (one));
       cs_json_add_uint (vm, "resident", (guint64)MAX (fill.ended_at - job->begun_at, 0));
       cs_json_add_uint (vm, "faults", fill.faults);
+      cs_json_add_uint (vm, "prefetched", fill.prefetched);
       cs_json_add_uint (vm, "pages", fill.total);
       json_object_array_add (vms, vm);
       if (fill.failure != NULL)

@@ -5,9 +5,11 @@
 #include <string.h>
 
 #include "common/error.h"
+#include "images/read-plan.h"
 #include "vmm/lazy-mapping.h"
 
-#define BATCH_PAGES 64
+/* Threads that write a large block. */
+#define WRITERS 4
 /* A block of this size is written directly rather than through QEMU's main loop. */
 #define LARGE (32 * 1024 * 1024)
 
@@ -129,39 +131,16 @@ check_none_missing (CsRestoreMemory *memory, const CsRestoreDocument *document, 
 
 typedef struct
 {
-  CsRestoreMemory *memory;
+  pid_t pid;
   const CsRamBlock *info;
-  guint64 page, count;
-  guint8 *data; /* BATCH_PAGES pages */
-} Batch;
+} Target;
 
 static bool
-flush (Batch *batch, GError **error)
+write_run (guint64 page, guint64 count, const void *data, void *user_data, GError **error)
 {
-  if (g_cancellable_is_cancelled (batch->memory->cancellable))
-    {
-      g_set_error_literal (error, CS_ERROR, CS_ERROR_CANCELLED, "restoring was cancelled");
-      return false;
-    }
-  guint64 count = batch->count;
-  batch->count = 0;
-  return count == 0
-         || cs_mapping_write (batch->memory->pid, batch->info->host + batch->page * CS_PAGE_SIZE,
-                              batch->data, count * CS_PAGE_SIZE, error);
-}
-
-static bool
-write_page (guint64 page, const void *data, void *user_data, GError **error)
-{
-  Batch *batch = user_data;
-  bool follows = page == batch->page + batch->count && batch->count < BATCH_PAGES;
-  if (!follows && !flush (batch, error))
-    return false;
-  if (batch->count == 0)
-    batch->page = page;
-  memcpy (batch->data + batch->count * CS_PAGE_SIZE, data, CS_PAGE_SIZE);
-  batch->count++;
-  return true;
+  const Target *target = user_data;
+  return cs_mapping_write (target->pid, target->info->host + page * CS_PAGE_SIZE, data,
+                           count * CS_PAGE_SIZE, error);
 }
 
 /* What is zero in the image must not show what QEMU's start, or an older run, left there. */
@@ -181,11 +160,10 @@ clear_stale (CsRestoreMemory *memory, const Block *block, GError **error)
 static bool
 write_block (CsRestoreMemory *memory, const Block *block, GError **error)
 {
-  g_autofree guint8 *data = g_malloc (BATCH_PAGES * CS_PAGE_SIZE);
-  Batch batch = { .memory = memory, .info = block->info, .data = data };
+  Target target = { memory->pid, block->info };
+  g_autoptr (CsReadPlan) plan = cs_read_plan_new (memory->image, block->volume);
   return clear_stale (memory, block, error)
-         && cs_image_foreach (memory->image, block->volume, write_page, &batch, error)
-         && flush (&batch, error);
+         && cs_read_plan_read_all (plan, WRITERS, write_run, &target, memory->cancellable, error);
 }
 
 /* --- how each block is loaded --- */

@@ -22,6 +22,7 @@ struct CsRestore
   CsRestoreDocument *document;
   CsImage *image;
   bool is_lazy;
+  int fill_rate;
   char *log_path;    /* of a bare QEMU */
   char *disk_bitmap; /* NULL: none */
 
@@ -29,6 +30,7 @@ struct CsRestore
   RestoreState state;
   GPtrArray *disks; /* of CsDiskRestore; switched, not yet committed */
   CsMonitor *monitor;
+  GArray *hint;       /* of CsTouch: what an earlier restore touched first; or NULL */
   CsLazy *lazy;       /* set once, while loading; NULL: all is loaded eagerly */
   CsTracker *tracker; /* NULL while it is @lazy's */
   bool reported;      /* the last finish failed for the store */
@@ -41,7 +43,11 @@ CsRestore *cs_restore_alloc (CsStore *store, CsRestoreDocument *document, GError
 
 /* Writes all disks, several at a time, then switches each to its new image. */
 bool cs_restore_write_disks (CsRestore *restore, GCancellable *cancellable, GError **error);
-void cs_restore_commit_disks (CsRestore *restore);
+/* restore-hint.c: takes up what an earlier restore of the image left, and leaves as much for the
+ * next one. */
+void cs_restore_use_hint (CsRestore *restore);
+void cs_restore_save_hint (CsRestore *restore);
+
 /* Before a pause: what `stop` would flush of files that were just written (DISKS.md). */
 void cs_restore_flush_disks (CsRestore *restore);
 

@@ -19,6 +19,7 @@
 #include <string.h>
 
 #include "common/error.h"
+#include "common/fault.h"
 #include "vmm/restore-feed.h"
 #include "vmm/restore-memory.h"
 #include "vmm/restore-private.h"
@@ -27,6 +28,8 @@
  * runs before the next one. */
 #define END_BUDGET_US 2000
 #define END_RUN_FACTOR 4
+/* For so long it pays to let a VM wait for pages that it would wait for one by one. */
+#define PREFETCH_WAIT_US 50000
 
 CsRestore *
 cs_restore_alloc (CsStore *store, CsRestoreDocument *document, GError **error)
@@ -34,6 +37,7 @@ cs_restore_alloc (CsStore *store, CsRestoreDocument *document, GError **error)
   g_autoptr (CsRestore) restore = g_new0 (CsRestore, 1);
   restore->store = store;
   restore->document = document;
+  restore->fill_rate = CS_LAZY_RATE_ADAPTIVE;
   restore->disks = g_ptr_array_new_with_free_func ((GDestroyNotify)cs_disk_restore_free);
   restore->image = cs_image_open (store, document->image, error);
   if (restore->image == NULL)
@@ -65,6 +69,7 @@ cs_restore_new (CsStore *store, json_object *vm, const CsRestoreOptions *options
       || !cs_tracker_probe (error))
     return NULL;
   restore->is_lazy = options->lazy;
+  restore->fill_rate = options->fill_rate;
   restore->disk_bitmap = g_strdup (options->disk_bitmap);
   if (options->log_directory != NULL)
     restore->log_path = make_log_path (options->log_directory, document->name);
@@ -86,11 +91,14 @@ cs_restore_free (CsRestore *restore)
     return;
   if (restore->state == RESTORE_LAUNCHED || restore->state == RESTORE_LOADED)
     cs_source_kill (restore->document->source, restore->monitor);
+  if (restore->state >= RESTORE_RUNNING)
+    cs_restore_commit_disks (restore);
   cs_lazy_free (restore->lazy);
   cs_tracker_free (restore->tracker);
   cs_monitor_close (restore->monitor);
   g_ptr_array_unref (restore->disks);
   free_dirty (restore->dirty);
+  g_clear_pointer (&restore->hint, g_array_unref);
   cs_image_free (restore->image);
   cs_restore_document_free (restore->document);
   g_free (restore->log_path);
@@ -184,6 +192,11 @@ load_memory (CsRestore *restore, GCancellable *cancellable, GError **error)
     return false;
   restore->lazy = cs_restore_memory_steal_lazy (memory);
   restore->tracker = cs_restore_memory_steal_tracker (memory);
+  if (restore->lazy != NULL)
+    {
+      cs_lazy_set_fill_rate (restore->lazy, restore->fill_rate);
+      cs_restore_use_hint (restore);
+    }
   return feed (restore, memory, error);
 }
 
@@ -222,6 +235,8 @@ bool
 cs_restore_resume (CsRestore *restore, GError **error)
 {
   g_return_val_if_fail (restore->state == RESTORE_LOADED, false);
+  if (restore->lazy != NULL)
+    cs_lazy_wait_prefetched (restore->lazy, PREFETCH_WAIT_US);
   gint64 since = g_get_monotonic_time ();
   if (!cs_monitor_cont (restore->monitor, error))
     return false;
@@ -229,7 +244,6 @@ cs_restore_resume (CsRestore *restore, GError **error)
   restore->times.resume = lap (&since);
   if (restore->lazy != NULL)
     cs_lazy_start_fill (restore->lazy);
-  cs_restore_commit_disks (restore);
   return true;
 }
 
@@ -269,7 +283,8 @@ end_some (CsRestore *restore, bool *finished, GError **error)
   gint64 since = g_get_monotonic_time ();
   if (running && !cs_monitor_stop (restore->monitor, error))
     return false;
-  bool ok = cs_lazy_end (restore->lazy, restore->dirty, END_BUDGET_US, finished, error);
+  bool ok = cs_fault_point ("end", error)
+            && cs_lazy_end (restore->lazy, restore->dirty, END_BUDGET_US, finished, error);
   bool resumed = !running || cs_monitor_cont (restore->monitor, ok ? error : &problem);
   gint64 pause = lap (&since);
   restore->times.micro_pause = MAX (restore->times.micro_pause, pause);
@@ -302,6 +317,7 @@ bool
 cs_restore_finish (CsRestore *restore, GCancellable *cancellable, GError **error)
 {
   g_return_val_if_fail (restore->state == RESTORE_RUNNING, false);
+  cs_restore_commit_disks (restore);
   if (restore->lazy != NULL && !wait_filled (restore, cancellable, error))
     return false;
   if (restore->dirty == NULL)
@@ -310,11 +326,7 @@ cs_restore_finish (CsRestore *restore, GCancellable *cancellable, GError **error
     {
       if (!end_lazy (restore, error))
         return false;
-      CsLazyFaults faults;
-      cs_lazy_faults (restore->lazy, &faults);
-      restore->times.faults = faults.count;
-      restore->times.fault_time = faults.time;
-      restore->times.fault_longest = faults.longest;
+      cs_restore_save_hint (restore);
       restore->tracker = cs_lazy_steal_tracker (restore->lazy);
     }
   restore->state = RESTORE_FINISHED;
@@ -330,6 +342,7 @@ cs_restore_times (CsRestore *restore, CsRestoreTimes *times)
   CsLazyFaults faults;
   cs_lazy_faults (restore->lazy, &faults);
   times->faults = faults.count;
+  times->prefetched = faults.prefetched;
   times->fault_time = faults.time;
   times->fault_longest = faults.longest;
 }
@@ -345,6 +358,12 @@ cs_restore_steal_monitor (CsRestore *restore)
 {
   g_return_val_if_fail (restore->state == RESTORE_FINISHED, NULL);
   return g_steal_pointer (&restore->monitor);
+}
+
+CsLazy *
+cs_restore_lazy (CsRestore *restore)
+{
+  return restore->lazy;
 }
 
 CsTracker *

@@ -3,7 +3,7 @@
  *   new      validates the manifest's VM document; the VM is absent, the kernel can do it
  *   load     disks written beside the old ones and switched; QEMU started, RAM (lazy: only small
  *            blocks) and devices loaded; the VM is paused, its disks and memory tracked
- *   resume   cont; from here on nothing is undone
+ *   resume   cont; from here on nothing is undone.  At once: what is slow is left for afterwards
  *   finish   waits until the memory is resident and switches it to ordinary tracking (in
  *            micro-pauses).  After an error of the store it may be called again
  *
@@ -23,6 +23,7 @@ typedef struct
 {
   bool lazy;                 /* else all memory is loaded before resume */
   const char *log_directory; /* for a bare QEMU's output: NAME.log; NULL: none */
+  int fill_rate;             /* MiB/s, 0: unbounded, CS_LAZY_RATE_ADAPTIVE (vmm/lazy.h) */
   const char *disk_bitmap;   /* name of the bitmap to begin on every disk; NULL: none */
 } CsRestoreOptions;
 
@@ -31,6 +32,9 @@ CsRestore *cs_restore_new (CsStore *store, json_object *vm, const CsRestoreOptio
                            GError **error);
 bool cs_restore_load (CsRestore *restore, GCancellable *cancellable, GError **error);
 bool cs_restore_resume (CsRestore *restore, GError **error);
+/* After resume: makes the new disks durable and removes the old ones; slow.  Else a part of finish
+ * and of free. */
+void cs_restore_commit_disks (CsRestore *restore);
 void cs_restore_progress (CsRestore *restore, guint64 *done, guint64 *total);
 /* Any thread, at once: nothing more will arrive (all is there, an error, QEMU is gone), so that
  * cs_restore_finish does not wait. */
@@ -44,7 +48,8 @@ typedef struct
 {
   gint64 disks, launch, load, resume;
   gint64 micro_pause; /* the longest of finish, for a lazy restore */
-  guint64 faults;     /* pages that the guest waited for */
+  guint64 faults;     /* times that the guest waited for a page */
+  guint64 prefetched; /* pages put by the hint of an earlier restore */
   gint64 fault_time, fault_longest;
 } CsRestoreTimes;
 void cs_restore_times (CsRestore *restore, CsRestoreTimes *times);
@@ -57,6 +62,9 @@ CsTracker *cs_restore_steal_tracker (CsRestore *restore); /* after finish */
 /* After finish: pages written since the restore that a scan already consumed, per tracker block;
  * NULL-terminated array of bitmaps (passes to the caller). */
 CsBitmap **cs_restore_steal_dirty (CsRestore *restore);
+
+/* What still fills its memory; NULL: nothing does.  Borrowed. */
+CsLazy *cs_restore_lazy (CsRestore *restore);
 
 /* For the journal, after load: what a restarted clusnapd needs to go on filling; NULL when all is
  * resident.  Taken up after resume, `finish` is next (its fill is under way); before, resume is

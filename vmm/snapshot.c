@@ -93,8 +93,13 @@ static bool
 free_capture (gpointer data, GError **error)
 {
   Participant *one = data;
+  CsVm *vm = one->member.vm;
+  CsMonitor *monitor = cs_vm_monitor (vm);
+  /* What could not be resumed stays in the journal. */
+  bool runs = monitor == NULL || cs_monitor_make_run (monitor, NULL);
   cs_capture_free (one->capture);
-  cs_journal_remove (one->snapshot->daemon->journal, "pause", one->member.vm->ref);
+  if (runs)
+    cs_journal_remove (one->snapshot->daemon->journal, "pause", vm->ref);
   return true;
 }
 

@@ -140,3 +140,12 @@ cs_tracker_resident (CsTracker *tracker, guint i, CsBitmap *resident, GError **e
     return true;
   return cs_tracker_prefix (tracker, block, error);
 }
+
+bool
+cs_tracker_mapped (CsTracker *tracker, guint i, CsBitmap *mapped, GError **error)
+{
+  const CsRamBlock *block = &cs_tracker_get (tracker, i)->block;
+  g_assert (cs_bitmap_size (mapped) == cs_tracked_pages (block));
+  return cs_pagemap_resident (tracker->pagemap, cs_tracked_range (block), mapped, error)
+         || cs_tracker_prefix (tracker, block, error);
+}

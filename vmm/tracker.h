@@ -63,6 +63,11 @@ bool cs_tracker_peek (CsTracker *tracker, guint i, CsBitmap *dirty, GError **err
  * data in it) into @resident.  All others read as zero.  May report too many, never too few. */
 bool cs_tracker_resident (CsTracker *tracker, guint i, CsBitmap *resident, GError **error);
 
+/* ORs the pages of block @i that QEMU has mapped, or had before they were swapped out, into
+ * @mapped: never one that it has discarded since.  A page of a file that is there without being
+ * mapped may be missing. */
+bool cs_tracker_mapped (CsTracker *tracker, guint i, CsBitmap *mapped, GError **error);
+
 /* Copies pages of QEMU's memory: the @n runs of @runs of block @i, one after the
  * other, into @buffer.  process_vm_readv, batched; never populates pages that
  * the caller took from cs_tracker_resident or a scan. */

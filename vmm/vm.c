@@ -215,6 +215,7 @@ cs_vm_end_filling (CsVm *vm, const char *failure)
   vm->filling = NULL;
   vm->fill_pages = total;
   vm->fill_faults = times.faults;
+  vm->fill_prefetched = times.prefetched;
   vm->fill_ended_at = g_get_monotonic_time ();
   vm->fill_failure = g_strdup (failure);
   g_cond_broadcast (&vm->fill_ended);
@@ -250,6 +251,7 @@ cs_vm_fill (CsVm *vm, CsVmFill *fill)
   *fill = (CsVmFill){ .done = vm->fill_pages,
                       .total = vm->fill_pages,
                       .faults = vm->fill_faults,
+                      .prefetched = vm->fill_prefetched,
                       .ended_at = vm->fill_ended_at,
                       .failure = g_strdup (vm->fill_failure) };
   if (vm->filling != NULL)

@@ -49,6 +49,7 @@ typedef struct CsVm
   CsRestore *filling; /* set while the memory of a restore is still arriving; owned */
   guint64 fill_pages; /* of the last restore, once it has ended */
   guint64 fill_faults;
+  guint64 fill_prefetched;
   gint64 fill_ended_at; /* CLOCK_MONOTONIC */
   char *fill_failure;   /* NULL: all is there */
 } CsVm;
@@ -86,9 +87,10 @@ bool cs_vm_wait_filled (CsVm *vm, gint64 timeout);
 typedef struct
 {
   guint64 done, total; /* pages */
-  guint64 faults;
-  gint64 ended_at; /* 0: not yet */
-  char *failure;   /* passes to the caller */
+  guint64 faults;      /* times that the guest waited for a page */
+  guint64 prefetched;  /* pages */
+  gint64 ended_at;     /* 0: not yet */
+  char *failure;       /* passes to the caller */
 } CsVmFill;
 /* Any thread. */
 void cs_vm_fill (CsVm *vm, CsVmFill *fill);

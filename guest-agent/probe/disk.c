@@ -3,9 +3,11 @@
 #include "guest-agent/probe/disk.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 static struct disk disks[PROBE_DISKS_MAX];
@@ -18,11 +20,21 @@ base_name (const char *path)
   return slash ? slash + 1 : path;
 }
 
-/* False when there is no such disk. */
+static bool
+is_read_only (const char *path)
+{
+  int read_only = 0, fd = open (path, O_RDONLY | O_CLOEXEC);
+  bool known = fd >= 0 && ioctl (fd, BLKROGET, &read_only) == 0;
+  if (fd >= 0)
+    close (fd);
+  return known && read_only;
+}
+
+/* False when there is no such disk to write on. */
 static bool
 open_disk (const struct probe_options *options, struct disk *disk, const char *path)
 {
-  if (access (path, F_OK))
+  if (access (path, F_OK) || is_read_only (path))
     return false;
   snprintf (disk->path, sizeof disk->path, "%s", path);
   disk->buffered_fd = open (path, O_RDWR | O_CLOEXEC);

@@ -79,7 +79,8 @@ probe_options_parse (struct probe_options *options, int argc, char **argv)
     .table = 32,
     .reads = 8,
     .iops = 120,
-    .disks = "/dev/vda,/dev/vdb,/dev/vdc",
+    .disks = "/dev/vda,/dev/vdb,/dev/vdc,/dev/vdd,/dev/vde,"
+             "/dev/vdf,/dev/sda,/dev/sdb,/dev/sdc,/dev/sdd",
   };
   for (int i = 1; i < argc; i++)
     if (!parse_word (options, argv[i]))

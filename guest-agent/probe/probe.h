@@ -14,18 +14,19 @@
 #include <stdint.h>
 
 #define PROBE_NODES_MAX 8
-#define PROBE_DISKS_MAX 4
+#define PROBE_DISKS_MAX 6
 
 struct probe_options
 {
   unsigned node, nodes;
-  char net[32];    /* "A.B.C"; node I is A.B.C.(10+I); empty: no messages */
-  unsigned rate;   /* messages per second to each peer, on TCP and again on UDP */
-  unsigned dirty;  /* MB/s of the table's pages that are changed */
-  unsigned table;  /* MiB */
-  unsigned reads;  /* O_DIRECT reads in flight on each disk */
-  unsigned iops;   /* operations per second on each disk, for each way of writing */
-  char disks[256]; /* comma-separated paths; those that do not exist are left out */
+  char net[32];   /* "A.B.C"; node I is A.B.C.(10+I); empty: no messages */
+  unsigned rate;  /* messages per second to each peer, on TCP and again on UDP */
+  unsigned dirty; /* MB/s of the table's pages that are changed */
+  unsigned table; /* MiB */
+  unsigned reads; /* O_DIRECT reads in flight on each disk */
+  unsigned iops;  /* operations per second on each disk, for each way of writing */
+  char
+      disks[256]; /* comma-separated paths; those that do not exist or are read-only are left out */
 };
 
 /* From "KEY=VALUE" arguments; unknown keys belong to somebody else.  False and a message on

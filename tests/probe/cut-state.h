@@ -7,7 +7,7 @@
 #include <stdbool.h>
 
 #define CUT_NODES_MAX 8
-#define CUT_DISKS_MAX 4
+#define CUT_DISKS_MAX 6
 
 typedef struct
 {

@@ -68,6 +68,17 @@ end_hung "$hung"
 nothing_left hangs
 come_back good
 
+note "killed in a micro-pause at the end of the fill"
+arm end:crash
+kill_all
+# Small guests: it may be dead before it has answered.
+clusnap -q restore c good --no-wait >/dev/null || true
+daemon_dies
+disarm
+daemon_start
+nothing_left
+cluster_check --wait-progress 10
+
 note "killed while memory arrives"
 arm fill:slow
 kill_all

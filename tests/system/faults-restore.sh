@@ -15,6 +15,14 @@ is_filling() {
     compgen -G "$clusnapd_directory/journal/*.fill" >/dev/null
 }
 
+some_node_is() {
+    local i
+    for i in $(cluster_nodes); do
+        [ "$(vm_status "$i")" != "$1" ] || return 0
+    done
+    return 1
+}
+
 lazily() {
     kill_all
     clusnap -q restore c "$1" --no-wait >/dev/null
@@ -34,6 +42,33 @@ nothing_left
 cluster_check --wait-progress 10
 snapshot refilled incremental
 come_back refilled
+
+note "killed in a micro-pause at the end of the fill"
+arm end:crash
+kill_all
+# Small guests: it may be dead before it has answered.
+clusnap -q restore c refilled --no-wait >/dev/null || true
+daemon_dies
+disarm
+some_node_is paused || fail "no node was in a micro-pause"
+daemon_start
+all_run
+nothing_left
+cluster_check --wait-progress 10
+snapshot ended
+come_back ended
+
+note "killed in a snapshot while memory arrives: a QEMU that waits for a page is deaf to its monitor"
+arm fill:slow,pause:crash
+lazily ended
+must_fail 13 "clusnapd" clusnap -q snapshot create c lost
+daemon_dies
+disarm
+some_node_is paused || fail "no node was paused"
+daemon_start
+all_run
+nothing_left lost
+cluster_check --wait-progress 10
 
 note "killed twice, and a snapshot is taken between"
 arm fill:slow

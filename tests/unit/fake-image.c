@@ -3,6 +3,7 @@
 #include "fake-image.h"
 
 #include "common/error.h"
+#include "images/read-plan.h"
 
 struct CsImage
 {
@@ -111,27 +112,96 @@ cs_image_read (CsImage *image, guint volume, guint64 page, guint64 count, void *
   return true;
 }
 
-/* The store's order: the upper half before the lower one. */
-bool
-cs_image_foreach (CsImage *image, guint volume, CsImagePageFunc func, void *user_data,
-                  GError **error)
+void
+cs_image_neighbours (const CsImage *image, guint volume, guint64 page, guint64 window,
+                     guint64 *first, guint64 *count)
 {
-  guint64 words[CS_PAGE_SIZE / sizeof (guint64)];
-  for (guint64 i = 0, n = 0; i < image->pages; i++)
+  *first = page;
+  *count = 1;
+}
+
+/* --- images/read-plan.h: frames of one page --- */
+
+struct CsReadPlan
+{
+  CsImage *image;
+  GArray *pages;
+  guint64 read; /* under the image's lock */
+};
+
+/* The store's order: the upper half before the lower one. */
+CsReadPlan *
+cs_read_plan_new (CsImage *image, guint volume)
+{
+  CsReadPlan *plan = g_new0 (CsReadPlan, 1);
+  plan->image = image;
+  plan->pages = g_array_new (FALSE, FALSE, sizeof (guint64));
+  for (guint64 i = 0; i < image->pages; i++)
     {
       guint64 page = (i + image->pages / 2) % image->pages;
-      if (fake_image_word (page) == 0)
-        continue;
-      g_mutex_lock (&image->lock);
-      while (n == image->hold)
-        g_cond_wait (&image->changed, &image->lock);
-      g_mutex_unlock (&image->lock);
-      if (!make_page (image, page, words, error) || !func (page, words, user_data, error))
-        return false;
-      n++;
-      g_mutex_lock (&image->lock);
-      image->delivered = n;
-      g_mutex_unlock (&image->lock);
+      if (fake_image_word (page) != 0)
+        g_array_append_val (plan->pages, page);
     }
+  return plan;
+}
+
+void
+cs_read_plan_free (CsReadPlan *plan)
+{
+  if (plan == NULL)
+    return;
+  g_array_unref (plan->pages);
+  g_free (plan);
+}
+
+guint
+cs_read_plan_n_frames (const CsReadPlan *plan)
+{
+  return plan->pages->len;
+}
+
+guint
+cs_read_plan_n_pages (const CsReadPlan *plan, guint i)
+{
+  return 1;
+}
+
+guint64
+cs_read_plan_page (const CsReadPlan *plan, guint i, guint k)
+{
+  return g_array_index (plan->pages, guint64, i);
+}
+
+guint
+cs_read_plan_prefer (CsReadPlan *plan, const guint64 *pages, gsize n)
+{
+  guint preferred = 0;
+  for (gsize i = 0; i < n; i++)
+    for (guint k = preferred; k < plan->pages->len; k++)
+      if (g_array_index (plan->pages, guint64, k) == pages[i])
+        {
+          g_array_remove_index (plan->pages, k);
+          g_array_insert_val (plan->pages, preferred, pages[i]);
+          preferred++;
+        }
+  return preferred;
+}
+
+bool
+cs_read_plan_read (CsReadPlan *plan, guint i, CsPageRunFunc func, void *user_data, GError **error)
+{
+  CsImage *image = plan->image;
+  guint64 words[CS_PAGE_SIZE / sizeof (guint64)];
+  guint64 page = cs_read_plan_page (plan, i, 0);
+  g_mutex_lock (&image->lock);
+  while (plan->read == image->hold)
+    g_cond_wait (&image->changed, &image->lock);
+  plan->read++;
+  g_mutex_unlock (&image->lock);
+  if (!make_page (image, page, words, error) || !func (page, 1, words, user_data, error))
+    return false;
+  g_mutex_lock (&image->lock);
+  image->delivered = plan->read;
+  g_mutex_unlock (&image->lock);
   return true;
 }

@@ -13,9 +13,10 @@ guint64 fake_image_word (guint64 page);
 
 /* Reading @page fails with CORRUPT; G_MAXUINT64: none does. */
 void fake_image_fail (CsImage *image, guint64 page);
-/* foreach stops before the page that comes as number @n and waits until it is called again. */
+/* A plan's reading stops before the page that comes as number @n and waits until this is called
+ * again. */
 void fake_image_hold (CsImage *image, guint64 n);
-/* Pages that foreach has delivered. */
+/* Pages that plans have delivered. */
 guint64 fake_image_delivered (CsImage *image);
 
 #endif

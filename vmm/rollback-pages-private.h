@@ -1,0 +1,48 @@
+/* What rollback-pages.c (which pages) and rollback-write.c (writing them) share. */
+#ifndef CS_VMM_ROLLBACK_PAGES_PRIVATE_H
+#define CS_VMM_ROLLBACK_PAGES_PRIVATE_H
+
+#include "vmm/held-pages.h"
+#include "vmm/rollback-pages.h"
+
+typedef struct
+{
+  const CsRamBlock *info;
+  guint index;        /* in the tracker, once that is known */
+  guint volume;       /* of the target */
+  bool tracked;       /* before the rollback */
+  bool whole;         /* nothing is known about what changed */
+  CsBitmap *differs;  /* between the images; with what was carried over */
+  CsBitmap *nonzero;  /* in the target */
+  CsBitmap *held;     /* read ahead to be written */
+  CsBitmap *consumed; /* by the scan of the pause */
+  CsBitmap *todo;
+  CsBitmap *scratch, *other; /* of use within one function */
+} CsRollbackBlock;
+
+struct CsRollbackPages
+{
+  CsRollbackPagesOptions options;
+  GArray *blocks;     /* of CsRollbackBlock, in the order of options.blocks */
+  CsHeldPages *held;  /* of what is to be written */
+  CsHeldPages *spare; /* of what loading the devices is likely to overwrite */
+
+  /* The pause's room, populated before. */
+  guint8 *staging;
+  GArray *runs;    /* of CsPageRun: what is in staging */
+  GArray *offsets; /* of guint64 */
+  guint64 *late;   /* page numbers */
+};
+
+enum
+{
+  CS_ROLLBACK_STAGING = 1024, /* pages */
+};
+
+static inline CsRollbackBlock *
+cs_rollback_block (const CsRollbackPages *pages, guint i)
+{
+  return &g_array_index (pages->blocks, CsRollbackBlock, i);
+}
+
+#endif

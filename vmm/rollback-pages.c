@@ -1,0 +1,355 @@
+/* Theory of operation
+ *
+ * A page of a block must be written when it may now hold something else than the target image says.
+ * With B the image that the memory was equal to when the dirty set began, and T the target, that is
+ *
+ *   dirty      written since B: what earlier scans consumed (carried) and the tracker's scan
+ *   differs    B and T are not known to be the same there: from their maps, not from RAM
+ *   discarded  given back to the host since by the balloon or free page reporting: reads as zero,
+ *              though T (equal to B there) is not zero.  The tracker need not report those (a page
+ *              table that went as a whole leaves no trace; shared memory keeps its markers), so
+ *              what T has and QEMU's page tables do not counts as discarded.  In shared memory a
+ *              page may be there without being mapped: it is then written for nothing.
+ *
+ * One kind is left: a page of shared memory that was discarded and then only read is mapped,
+ * clean and zero.  Reading the first word of all clean mapped pages of a file finds those; this
+ * is done while the VM runs, since a guest may not rely on such pages at all and the window is
+ * small.
+ *
+ * Pages that are zero in T need not be written where QEMU has nothing: they read as zero.
+ *
+ * While a restore is still filling (rule 9), a page that was not placed yet reads as B says: either
+ * a rollback's target since is B itself, then the pages that differed have been placed with B's
+ * content; or B is the restore's image.  So what is not placed is not discarded, and where B and T
+ * differ it is placed with T's content (cs_lazy_put), which waits for nobody, before it is
+ * written as any other.  A fault of ours would wait for the store in the middle of the pause.
+ *
+ * Where nothing is known (no tracker, no base, another block than before) the block is written as a
+ * whole.
+ *
+ * What is written is read ahead while the VM runs, in the store's order, into pieces of memory
+ * which the pause hands to process_vm_writev as they are; what became dirty in the meantime is read
+ * in the pause.  A page that was read ahead stays one that must be written: all sets above only
+ * grow, but for pages that QEMU brings back, which are dirty then.
+ */
+#include "config.h"
+
+#include "vmm/rollback-pages-private.h"
+
+#include "common/error.h"
+
+#include <errno.h>
+#include <string.h>
+#include <sys/mman.h>
+
+enum
+{
+  SPARE_BLOCK = 512 * 1024, /* blocks up to this length are ROMs and tables */
+  SPARE_TOTAL = 4 * 1024 * 1024,
+};
+
+static void
+block_clear (gpointer data)
+{
+  CsRollbackBlock *block = data;
+  cs_bitmap_free (block->differs);
+  cs_bitmap_free (block->nonzero);
+  cs_bitmap_free (block->held);
+  cs_bitmap_free (block->consumed);
+  cs_bitmap_free (block->todo);
+  cs_bitmap_free (block->scratch);
+  cs_bitmap_free (block->other);
+}
+
+void
+cs_rollback_pages_free (CsRollbackPages *pages)
+{
+  if (pages == NULL)
+    return;
+  if (pages->staging != NULL)
+    munmap (pages->staging, CS_ROLLBACK_STAGING * CS_PAGE_SIZE);
+  cs_held_pages_free (pages->held);
+  cs_held_pages_free (pages->spare);
+  g_array_unref (pages->blocks);
+  g_array_unref (pages->runs);
+  g_array_unref (pages->offsets);
+  g_free (pages->late);
+  g_free (pages);
+}
+
+static void
+copy_bitmap (CsBitmap *to, const CsBitmap *from)
+{
+  cs_bitmap_clear (to);
+  cs_bitmap_or (to, from);
+}
+
+/* ---- what is known before the pause ---- */
+
+/* Whether the tracker has the block as it is now; sets its number there. */
+static bool
+find_tracked (const CsTracker *tracker, CsRollbackBlock *block)
+{
+  if (!cs_tracker_find_block (tracker, block->info->name, &block->index))
+    return false;
+  const CsRamBlock *known = cs_tracker_block (tracker, block->index);
+  return known->host == block->info->host && known->used_length == block->info->used_length
+         && known->page_size == block->info->page_size;
+}
+
+static void
+find_differences (CsRollbackPages *pages, CsRollbackBlock *block)
+{
+  const CsRollbackPagesOptions *options = &pages->options;
+  guint64 count = cs_bitmap_size (block->todo);
+  guint base_volume;
+  const CsBitmap *carried = options->carried != NULL && options->base != NULL
+                                ? g_hash_table_lookup (options->carried, block->info->name)
+                                : NULL;
+  for (guint64 page = 0; page < count; page++)
+    if (!cs_image_page_is_zero (options->target, block->volume, page))
+      cs_bitmap_set_range (block->nonzero, page, 1);
+  block->whole =
+      !block->tracked || carried == NULL || cs_bitmap_size (carried) != count
+      || !cs_image_find_volume (options->base, CS_VOLUME_RAM, block->info->name, &base_volume);
+  if (block->whole)
+    return;
+  cs_bitmap_or (block->differs, carried);
+  if (options->base == options->target)
+    return;
+  for (guint64 page = 0; page < count; page++)
+    if (!cs_image_page_same (options->target, block->volume, options->base, base_volume, page))
+      cs_bitmap_set_range (block->differs, page, 1);
+}
+
+static bool
+add_block (CsRollbackPages *pages, const CsRamBlock *info, GError **error)
+{
+  guint64 count = info->used_length / CS_PAGE_SIZE;
+  CsRollbackBlock block = { .info = info };
+  CsVolumeInfo volume = { 0 };
+  if (cs_image_find_volume (pages->options.target, CS_VOLUME_RAM, info->name, &block.volume))
+    cs_image_volume_info (pages->options.target, block.volume, &volume);
+  if (volume.length != info->used_length)
+    {
+      g_set_error (error, CS_ERROR, CS_ERROR_CORRUPT,
+                   "the image has no RAM block '%s' of %" G_GUINT64_FORMAT " bytes", info->name,
+                   info->used_length);
+      return false;
+    }
+  block.differs = cs_bitmap_new (count);
+  block.nonzero = cs_bitmap_new (count);
+  block.held = cs_bitmap_new (count);
+  block.consumed = cs_bitmap_new (count);
+  block.todo = cs_bitmap_new (count);
+  block.scratch = cs_bitmap_new (count);
+  block.other = cs_bitmap_new (count);
+  block.tracked = find_tracked (pages->options.tracker, &block);
+  find_differences (pages, &block);
+  g_array_append_val (pages->blocks, block);
+  return true;
+}
+
+/* What a system reset rewrites: read in any case, so that the second pass finds it. */
+static bool
+read_spare (CsRollbackPages *pages, GError **error)
+{
+  for (guint i = 0; i < pages->blocks->len; i++)
+    {
+      CsRollbackBlock *block = cs_rollback_block (pages, i);
+      if (block->info->used_length > SPARE_BLOCK)
+        continue;
+      copy_bitmap (block->scratch, block->nonzero);
+      if (!cs_held_pages_read (pages->spare, block->volume, block->scratch, error))
+        return false;
+    }
+  return true;
+}
+
+CsRollbackPages *
+cs_rollback_pages_new (const CsRollbackPagesOptions *options, GError **error)
+{
+  g_autoptr (CsRollbackPages) pages = g_new0 (CsRollbackPages, 1);
+  pages->options = *options;
+  pages->blocks = g_array_new (FALSE, FALSE, sizeof (CsRollbackBlock));
+  g_array_set_clear_func (pages->blocks, block_clear);
+  pages->runs = g_array_sized_new (FALSE, FALSE, sizeof (CsPageRun), CS_ROLLBACK_STAGING);
+  pages->offsets = g_array_sized_new (FALSE, FALSE, sizeof (guint64), CS_ROLLBACK_STAGING);
+  pages->late = g_new0 (guint64, CS_ROLLBACK_STAGING);
+  pages->held = cs_held_pages_new (options->target, options->read_ahead);
+  pages->spare = cs_held_pages_new (options->target, SPARE_TOTAL);
+  void *staging = mmap (NULL, CS_ROLLBACK_STAGING * CS_PAGE_SIZE, PROT_READ | PROT_WRITE,
+                        MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
+  if (staging == MAP_FAILED)
+    {
+      cs_error_set_errno (error, errno, "cannot map memory to copy pages into");
+      return NULL;
+    }
+  pages->staging = staging;
+  for (guint i = 0; i < options->blocks->len; i++)
+    if (!add_block (pages, g_ptr_array_index (options->blocks, i), error))
+      return NULL;
+  return read_spare (pages, error) ? g_steal_pointer (&pages) : NULL;
+}
+
+/* ---- the set ---- */
+
+/* Takes out of @set what a restore that is still filling has not put yet. */
+static void
+keep_placed (CsRollbackPages *pages, const CsRollbackBlock *block, CsBitmap *set)
+{
+  CsLazy *lazy = pages->options.lazy;
+  if (lazy == NULL)
+    return;
+  g_autoptr (CsBitmap) placed = cs_bitmap_new (cs_bitmap_size (set));
+  g_autoptr (CsBitmap) missing = cs_bitmap_new (cs_bitmap_size (set));
+  if (!cs_lazy_get_placed (lazy, block->info->name, placed))
+    return;
+  cs_bitmap_or (missing, set);
+  cs_bitmap_and_not (missing, placed);
+  cs_bitmap_and_not (set, missing);
+}
+
+/* Adds what was discarded, takes out what is zero already. */
+static bool
+adjust_for_missing (CsRollbackPages *pages, CsRollbackBlock *block, GError **error)
+{
+  CsTracker *tracker = pages->options.tracker;
+  CsBitmap *mapped = block->other, *set = block->scratch;
+  cs_bitmap_clear (mapped);
+  if (!cs_tracker_mapped (tracker, block->index, mapped, error))
+    return false;
+  copy_bitmap (set, block->nonzero);
+  cs_bitmap_and_not (set, mapped);
+  cs_bitmap_and_not (set, block->todo);
+  keep_placed (pages, block, set);
+  cs_bitmap_or (block->todo, set);
+
+  copy_bitmap (set, block->todo);
+  cs_bitmap_and_not (set, block->nonzero);
+  cs_bitmap_and_not (set, mapped);
+  if (pages->options.lazy != NULL || cs_bitmap_count (set) == 0)
+    return true;
+  /* Of a file there may be more than is mapped. */
+  if (!cs_tracker_resident (tracker, block->index, mapped, error))
+    return false;
+  cs_bitmap_and_not (set, mapped);
+  cs_bitmap_and_not (block->todo, set);
+  return true;
+}
+
+/* From what was consumed (or peeked at). */
+static bool
+compute (CsRollbackPages *pages, CsRollbackBlock *block, bool tracked, GError **error)
+{
+  cs_bitmap_clear (block->todo);
+  if (block->whole)
+    cs_bitmap_set_range (block->todo, 0, cs_bitmap_size (block->todo));
+  else
+    {
+      cs_bitmap_or (block->todo, block->differs);
+      cs_bitmap_or (block->todo, block->consumed);
+    }
+  return !tracked || adjust_for_missing (pages, block, error);
+}
+
+bool
+cs_rollback_pages_read_ahead (CsRollbackPages *pages, guint64 *count, GError **error)
+{
+  *count = 0;
+  for (guint i = 0; i < pages->blocks->len; i++)
+    {
+      CsRollbackBlock *block = cs_rollback_block (pages, i);
+      cs_bitmap_clear (block->consumed);
+      if (!block->whole
+          && !cs_tracker_peek (pages->options.tracker, block->index, block->consumed, error))
+        return false;
+      bool computed = compute (pages, block, block->tracked, error);
+      cs_bitmap_clear (block->consumed); /* nothing was */
+      if (!computed)
+        return false;
+      cs_bitmap_and_not (block->todo, block->held);
+      copy_bitmap (block->scratch, block->todo);
+      cs_bitmap_and_not (block->scratch, block->nonzero);
+      cs_bitmap_and_not (block->todo, block->scratch); /* the zero ones */
+      if (!cs_held_pages_read (pages->held, block->volume, block->todo, error))
+        return false;
+      *count += cs_bitmap_count (block->todo);
+      cs_bitmap_or (block->held, block->todo);
+    }
+  return true;
+}
+
+/* Begins to track the blocks that are not as they are now. */
+static bool
+track_new_blocks (CsRollbackPages *pages, GError **error)
+{
+  CsTracker *tracker = pages->options.tracker;
+  bool all = cs_tracker_n_blocks (tracker) == pages->blocks->len;
+  for (guint i = 0; i < pages->blocks->len; i++)
+    all = all && cs_rollback_block (pages, i)->tracked;
+  if (all)
+    return true;
+  if (!cs_tracker_set_blocks (tracker, pages->options.blocks, NULL, error))
+    return false;
+  for (guint i = 0; i < pages->blocks->len; i++)
+    if (!find_tracked (tracker, cs_rollback_block (pages, i)))
+      g_assert_not_reached ();
+  return true;
+}
+
+bool
+cs_rollback_pages_scan (CsRollbackPages *pages, GError **error)
+{
+  if (!track_new_blocks (pages, error))
+    return false;
+  for (guint i = 0; i < pages->blocks->len; i++)
+    {
+      CsRollbackBlock *block = cs_rollback_block (pages, i);
+      if (!cs_tracker_scan (pages->options.tracker, block->index, block->consumed, error)
+          || !compute (pages, block, true, error))
+        return false;
+    }
+  return true;
+}
+
+void
+cs_rollback_pages_count (const CsRollbackPages *pages, guint64 *pages_to_write, guint64 *late)
+{
+  *pages_to_write = *late = 0;
+  for (guint i = 0; i < pages->blocks->len; i++)
+    {
+      CsRollbackBlock *block = cs_rollback_block (pages, i);
+      *pages_to_write += cs_bitmap_count (block->todo);
+      copy_bitmap (block->scratch, block->nonzero);
+      cs_bitmap_and_not (block->scratch, block->held);
+      copy_bitmap (block->other, block->scratch);
+      cs_bitmap_and_not (block->other, block->todo);
+      *late += cs_bitmap_count (block->scratch) - cs_bitmap_count (block->other);
+    }
+}
+
+bool
+cs_rollback_pages_is_whole (const CsRollbackPages *pages)
+{
+  for (guint i = 0; i < pages->blocks->len; i++)
+    if (cs_rollback_block (pages, i)->whole)
+      return true;
+  return false;
+}
+
+void
+cs_rollback_pages_give_back (CsRollbackPages *pages, GHashTable *carried)
+{
+  for (guint i = 0; i < pages->blocks->len; i++)
+    {
+      CsRollbackBlock *block = cs_rollback_block (pages, i);
+      CsBitmap *earlier = g_hash_table_lookup (carried, block->info->name);
+      if (earlier == NULL)
+        continue;
+      if (!block->tracked || cs_bitmap_size (earlier) != cs_bitmap_size (block->consumed))
+        g_hash_table_remove (carried, block->info->name);
+      else
+        cs_bitmap_or (earlier, block->consumed);
+    }
+}

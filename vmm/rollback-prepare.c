@@ -1,0 +1,103 @@
+/* What a rollback does while the VM runs. */
+#include "config.h"
+
+#include "common/error.h"
+#include "vmm/rollback-private.h"
+
+#include <string.h>
+
+enum
+{
+  MAX_ROUNDS = 6,
+  FEW_PAGES = 256, /* content that is read from the store in a few ms */
+};
+
+static bool
+prepare_tracker (CsRollback *rollback, GError **error)
+{
+  if (rollback->tracker != NULL)
+    return true;
+  rollback->fresh = cs_tracker_new (rollback->monitor, error);
+  rollback->tracker = rollback->fresh;
+  return rollback->tracker != NULL;
+}
+
+/* The image that the dirty set counts from. */
+static bool
+open_base (CsRollback *rollback, GError **error)
+{
+  const CsVmBase *base = rollback->vm->base;
+  if (rollback->fresh != NULL || base == NULL || base->store != rollback->store)
+    return true;
+  if (strcmp (base->image, rollback->document->image) == 0)
+    rollback->base = rollback->target;
+  else
+    rollback->base = cs_image_open (rollback->store, base->image, error);
+  return rollback->base != NULL;
+}
+
+/* Reads ahead until what is late is little, or no longer shrinks. */
+static bool
+read_ahead (CsRollback *rollback, GError **error)
+{
+  guint64 last = G_MAXUINT64, count;
+  for (guint round = 0; round < MAX_ROUNDS; round++)
+    {
+      if (!cs_rollback_check_cancelled (rollback, error)
+          || !cs_rollback_pages_read_ahead (rollback->pages, &count, error))
+        return false;
+      if (count <= FEW_PAGES || (round > 1 && count > last - last / 4))
+        break;
+      last = count;
+    }
+  return true;
+}
+
+static bool
+prepare_pages (CsRollback *rollback, GError **error)
+{
+  CsVm *vm = rollback->vm;
+  CsRestore *filling = cs_vm_filling (vm);
+  CsRollbackPagesOptions options = { .tracker = rollback->tracker,
+                                     .blocks = rollback->blocks,
+                                     .target = rollback->target,
+                                     .base = rollback->base,
+                                     .carried = vm->base != NULL ? vm->base->blocks : NULL,
+                                     .lazy = filling != NULL ? cs_restore_lazy (filling) : NULL,
+                                     .read_ahead = rollback->read_ahead };
+  rollback->pages = cs_rollback_pages_new (&options, error);
+  return rollback->pages != NULL;
+}
+
+static bool
+prepare_disks (CsRollback *rollback, GError **error)
+{
+  if (rollback->disks->len == 0)
+    return true;
+  const CsVmBase *base = rollback->vm->base;
+  bool known = base != NULL && cs_vm_base_has_disks (base, rollback->disks);
+  rollback->bitmap = g_strdup_printf ("clusnap-%08x%08x", g_random_int (), g_random_int ());
+  CsDiskRollbackOptions options = { .monitor = rollback->monitor,
+                                    .disks = rollback->disks,
+                                    .target = rollback->target,
+                                    .base = known ? rollback->base : NULL,
+                                    .bitmap = known ? base->bitmap : NULL,
+                                    .next = rollback->bitmap,
+                                    .scratch_directory = rollback->scratch_directory,
+                                    .read_ahead = rollback->read_ahead };
+  rollback->disk_rollback = cs_disk_rollback_new (&options, error);
+  return rollback->disk_rollback != NULL;
+}
+
+/* Last what is overtaken by what the guest does. */
+bool
+cs_rollback_prepare (CsRollback *rollback, GError **error)
+{
+  if (!cs_rollback_check_cancelled (rollback, error) || !cs_rollback_check_devices (rollback, error)
+      || !cs_rollback_devices_prepare (rollback, error) || !prepare_tracker (rollback, error)
+      || !open_base (rollback, error) || !prepare_pages (rollback, error)
+      || !prepare_disks (rollback, error) || !cs_rollback_check_cancelled (rollback, error))
+    return false;
+  rollback->network = cs_rollback_network_new (cs_monitor_pid (rollback->monitor), error);
+  return rollback->network != NULL && read_ahead (rollback, error);
+}

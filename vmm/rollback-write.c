@@ -1,0 +1,163 @@
+/* Writing a rollback's pages into the stopped VM. */
+#include "config.h"
+
+#include "vmm/rollback-pages-private.h"
+
+#include "common/error.h"
+
+#include <string.h>
+
+/* Where memory is still arriving, what is not there yet is placed first: see rollback-pages.c. */
+static bool
+place (CsRollbackPages *pages, const CsRollbackBlock *block, const GArray *runs, const guint8 *data,
+       GError **error)
+{
+  for (guint i = 0; pages->options.lazy != NULL && i < runs->len; i++)
+    {
+      const CsPageRun *run = &g_array_index (runs, CsPageRun, i);
+      if (!cs_lazy_put (pages->options.lazy, block->info->name, run->first, run->count, data,
+                        error))
+        return false;
+      data += run->count * CS_PAGE_SIZE;
+    }
+  return true;
+}
+
+static bool
+write_runs (CsRollbackPages *pages, const CsRollbackBlock *block, const GArray *runs,
+            const guint8 *data, GError **error)
+{
+  return place (pages, block, runs, data, error)
+         && cs_tracker_write (pages->options.tracker, block->index,
+                              (const CsPageRun *)(const void *)runs->data, runs->len, data, error);
+}
+
+/* ---- by way of the staging buffer ---- */
+
+static bool
+stage_page (guint64 page, const void *data, void *user_data, GError **error)
+{
+  CsRollbackPages *pages = user_data;
+  gint64 at = cs_page_runs_index (pages->runs, pages->offsets, page);
+  memcpy (pages->staging + (guint64)at * CS_PAGE_SIZE, data, CS_PAGE_SIZE);
+  return true;
+}
+
+/* Fills the staging buffer for the pages of pages->runs and writes them. */
+static bool
+write_staged (CsRollbackPages *pages, const CsRollbackBlock *block, GError **error)
+{
+  guint8 *to = pages->staging;
+  gsize late = 0;
+  for (guint i = 0; i < pages->runs->len; i++)
+    {
+      const CsPageRun *run = &g_array_index (pages->runs, CsPageRun, i);
+      for (guint64 page = run->first; page < run->first + run->count; page++, to += CS_PAGE_SIZE)
+        {
+          const void *found = NULL;
+          if (!cs_bitmap_test (block->nonzero, page))
+            memset (to, 0, CS_PAGE_SIZE);
+          else if ((found = cs_held_pages_find (pages->spare, block->volume, page)) != NULL
+                   || (found = cs_held_pages_find (pages->held, block->volume, page)) != NULL)
+            memcpy (to, found, CS_PAGE_SIZE);
+          else
+            pages->late[late++] = page;
+        }
+    }
+  return cs_image_read_pages (pages->options.target, block->volume, pages->late, late, stage_page,
+                              pages, error)
+         && write_runs (pages, block, pages->runs, pages->staging, error);
+}
+
+static bool
+write_set (CsRollbackPages *pages, const CsRollbackBlock *block, const CsBitmap *set,
+           GError **error)
+{
+  guint64 at = 0, first, count;
+  bool more = cs_bitmap_next_run (set, at, &first, &count);
+  while (more)
+    {
+      guint64 staged = 0;
+      g_array_set_size (pages->runs, 0);
+      g_array_set_size (pages->offsets, 0);
+      for (; more && staged < CS_ROLLBACK_STAGING;
+           more = cs_bitmap_next_run (set, at, &first, &count))
+        {
+          CsPageRun run = { first, MIN (count, CS_ROLLBACK_STAGING - staged) };
+          g_array_append_val (pages->runs, run);
+          g_array_append_val (pages->offsets, staged);
+          staged += run.count;
+          at = first + run.count;
+        }
+      if (!write_staged (pages, block, error))
+        return false;
+    }
+  return true;
+}
+
+/* ---- all ---- */
+
+static bool
+write_held (CsRollbackPages *pages, const CsRollbackBlock *block, GError **error)
+{
+  guint next = 0;
+  const GArray *runs;
+  const guint8 *data;
+  while (cs_held_pages_next (pages->held, block->volume, &next, &runs, &data))
+    if (!write_runs (pages, block, runs, data, error))
+      return false;
+  return true;
+}
+
+static bool
+scan_again (CsRollbackPages *pages, CsRollbackBlock *block, GError **error)
+{
+  cs_bitmap_clear (block->consumed);
+  return cs_tracker_scan (pages->options.tracker, block->index, block->consumed, error);
+}
+
+/* What was written by us is not to be found by the second pass. */
+static bool
+forget_own_writes (CsRollbackPages *pages, GError **error)
+{
+  for (guint i = 0; i < pages->blocks->len; i++)
+    if (!scan_again (pages, cs_rollback_block (pages, i), error))
+      return false;
+  return true;
+}
+
+bool
+cs_rollback_pages_write (CsRollbackPages *pages, bool *touched, bool (*written) (GError **error),
+                         GError **error)
+{
+  for (guint i = 0; i < pages->blocks->len; i++)
+    {
+      CsRollbackBlock *block = cs_rollback_block (pages, i);
+      if (cs_bitmap_count (block->todo) == 0)
+        continue;
+      bool first = !*touched;
+      *touched = true;
+      cs_bitmap_and_not (block->todo, block->held);
+      if (!write_held (pages, block, error) || !write_set (pages, block, block->todo, error))
+        return false;
+      if (first && written != NULL && !written (error))
+        return false;
+    }
+  return forget_own_writes (pages, error);
+}
+
+bool
+cs_rollback_pages_fix_up (CsRollbackPages *pages, guint64 *count, GError **error)
+{
+  *count = 0;
+  for (guint i = 0; i < pages->blocks->len; i++)
+    {
+      CsRollbackBlock *block = cs_rollback_block (pages, i);
+      if (!scan_again (pages, block, error))
+        return false;
+      *count += cs_bitmap_count (block->consumed);
+      if (!write_set (pages, block, block->consumed, error) || !scan_again (pages, block, error))
+        return false;
+    }
+  return true;
+}
