@@ -4,9 +4,10 @@
  *
  *   1. fills: memory that is missing is served again, from here on.  First, because a QEMU whose
  *      main loop waits for a page is deaf to its monitor;
- *   2. pauses: what stands is resumed.  Over the connection of the fill where there is one: a
+ *   2. clones: their disks are served again, for `stop` waits for them; what was not finished goes;
+ *   3. pauses: what stands is resumed.  Over the connection of the fill where there is one: a
  *      bare QEMU takes one client at a time;
- *   3. only now does anybody watch the fills: their end takes a VM that stands for one that its
+ *   4. only now does anybody watch the fills: their end takes a VM that stands for one that its
  * user has paused, and a cont in the middle of it would lose writes.
  *
  * A QEMU that does not answer now (stopped, its host starved) must not stay paused when it comes
@@ -278,6 +279,7 @@ cs_daemon_recover (CsDaemon *daemon)
           && !recover_filling (daemon, entry, filling, &error))
         g_warning ("%s", error->message);
     }
+  cs_daemon_recover_clones (daemon);
   g_autoptr (GPtrArray) pauses = pauses_of (daemon, entries);
   resume_all (pauses);
   for (guint i = 0; i < filling->len; i++)

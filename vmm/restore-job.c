@@ -3,12 +3,15 @@
  * Until restore.release has resumed the VMs the end of the connection undoes everything (QEMUs
  * ended, old disks back in place).  After that nothing is undone: memory that is still arriving is
  * the daemon's business (cs_daemon_watch_filling), whether or not anybody waits for it.
+ *
+ * With "clone" the same VMs are restored from rewritten documents (clone.h), beside those that run.
  */
 #include "config.h"
 
 #include "common/error.h"
 #include "common/fault.h"
 #include "common/json.h"
+#include "vmm/clone.h"
 #include "vmm/daemon.h"
 #include "vmm/fan-out.h"
 #include "vmm/guest-agent.h"
@@ -24,6 +27,8 @@ typedef struct
   CsMember member; /* first */
   struct RestoreJob *job;
   json_object *document; /* of the manifest, borrowed from it */
+  char *label;           /* in reports: its name, or CLONE/NAME */
+  guint number;          /* of its document */
   CsRestore *restore;    /* until released */
   CsRestoreTimes times;
   gint64 running_at;
@@ -36,7 +41,8 @@ typedef struct RestoreJob
   CsDaemon *daemon;
   CsStore *store;
   json_object *manifest;
-  char *name; /* of the snapshot */
+  char *name;     /* of the snapshot */
+  CsClone *clone; /* NULL: the VMs themselves are restored */
   bool lazy;
   int fill_rate; /* MiB/s, 0, or CS_LAZY_RATE_ADAPTIVE */
   gint64 begun_at;
@@ -44,6 +50,8 @@ typedef struct RestoreJob
   GPtrArray *participants; /* of Participant */
 
   /* executing thread */
+  bool clone_claimed;
+  bool clone_begun;
   bool claimed;
   bool loaded;
   bool released;
@@ -65,6 +73,7 @@ static void
 participant_free (gpointer data)
 {
   g_free (((Participant *)data)->time);
+  g_free (((Participant *)data)->label);
   g_free (data);
 }
 
@@ -94,12 +103,27 @@ job_release_claims (RestoreJob *job)
   job->claimed = false;
 }
 
+/* After the QEMUs: unless it runs, nothing of it stays. */
+static void
+job_end_clone (RestoreJob *job)
+{
+  g_autoptr (GError) error = NULL;
+  if (job->clone_begun && !job->released
+      && !cs_clone_remove (job->daemon->clones_directory, cs_clone_record (job->clone), job->store,
+                           &error))
+    g_warning ("%s", error->message);
+  if (job->clone_claimed)
+    cs_daemon_release_clone (job->daemon, cs_clone_name (job->clone));
+  g_clear_pointer (&job->clone, cs_clone_free);
+}
+
 static void
 job_free (gpointer data)
 {
   RestoreJob *job = data;
   if (job->claimed)
     cs_fan_out (job->participants, undo_one, NULL);
+  job_end_clone (job);
   job_release_claims (job);
   g_ptr_array_unref (job->participants);
   json_object_put (job->manifest);
@@ -149,6 +173,9 @@ add_participant (RestoreJob *job, json_object *document, GError **error)
   Participant *one = g_new0 (Participant, 1);
   one->job = job;
   one->document = document;
+  one->number = job->participants->len;
+  one->label = job->clone != NULL ? g_strdup_printf ("%s/%s", cs_clone_name (job->clone), ref->name)
+                                  : g_strdup (ref->name);
   one->member.vm = cs_vm_table_get (job->daemon->vms, ref);
   g_ptr_array_add (job->participants, one);
   return true;
@@ -180,6 +207,55 @@ add_participants (RestoreJob *job, json_object *params, GError **error)
     return true;
   g_set_error (error, CS_ERROR, CS_ERROR_CORRUPT, "snapshot '%s' names no VM", job->name);
   return false;
+}
+
+/* The documents of the VMs that are asked for become the clone's. */
+static bool
+plan_clone (RestoreJob *job, json_object *params, GError **error)
+{
+  json_object *asked = cs_json_member_object (params, "clone");
+  if (asked == NULL)
+    return true;
+  const char *name = cs_rpc_string (asked, "name", error);
+  if (name == NULL)
+    return false;
+  json_object *names = cs_json_array (params, "vms");
+  json_object *documents = cs_json_array (job->manifest, "vms");
+  g_autoptr (CsJson) wanted = json_object_new_array ();
+  for (gsize i = 0; documents != NULL && i < json_object_array_length (documents); i++)
+    {
+      json_object *document = json_object_array_get_idx (documents, i);
+      if (is_wanted (names, cs_json_string (document, "name")))
+        json_object_array_add (wanted, json_object_get (document));
+    }
+  CsCloneRequest request = { .clones = job->daemon->clones_directory,
+                             .name = name,
+                             .directory = cs_json_string (asked, "directory"),
+                             .cluster = cs_json_string (params, "cluster"),
+                             .snapshot = job->name };
+  job->clone = cs_clone_new (job->store, &request, wanted, error);
+  if (job->clone == NULL)
+    return false;
+  json_object_object_add (job->manifest, "vms", json_object_get (cs_clone_documents (job->clone)));
+  return job->clone_claimed = cs_daemon_claim_clone (job->daemon, name, error);
+}
+
+static bool
+begin_clone (RestoreJob *job, GError **error)
+{
+  return job->clone == NULL || (job->clone_begun = cs_clone_begin (job->clone, error));
+}
+
+static void
+describe_clone (const RestoreJob *job, json_object *result)
+{
+  if (job->clone == NULL)
+    return;
+  json_object *clone = json_object_new_object ();
+  cs_json_add_string (clone, "name", cs_clone_name (job->clone));
+  cs_json_add_string (clone, "directory", cs_clone_directory (job->clone));
+  json_object_object_add (clone, "vms", cs_clone_refs (cs_clone_record (job->clone)));
+  json_object_object_add (result, "clone", clone);
 }
 
 static bool
@@ -239,10 +315,10 @@ cs_rpc_restore_begin (CsRpcPeer *peer, json_object *params, GError **error)
   if (job == NULL)
     return NULL;
   g_autofree char *holder = g_strdup_printf ("a restore of snapshot '%s'", job->name);
-  bool begun = add_participants (job, params, error);
+  bool begun = plan_clone (job, params, error) && add_participants (job, params, error);
   if (begun)
     begun = job->claimed = cs_fan_out_claim (job->participants, holder, error);
-  begun = begun && cs_fan_out (job->participants, check_one, error)
+  begun = begun && cs_fan_out (job->participants, check_one, error) && begin_clone (job, error)
           && cs_rpc_peer_set_job (peer, &job_class, job, error);
   if (!begun)
     {
@@ -252,9 +328,10 @@ cs_rpc_restore_begin (CsRpcPeer *peer, json_object *params, GError **error)
   json_object *result = json_object_new_object ();
   json_object *names = json_object_new_array ();
   for (guint i = 0; i < job->participants->len; i++)
-    json_object_array_add (names, json_object_new_string (participant_name (participant (job, i))));
+    json_object_array_add (names, json_object_new_string (participant (job, i)->label));
   cs_json_add_string (result, "job", "restore");
   json_object_object_add (result, "vms", names);
+  describe_clone (job, result);
   return result;
 }
 
@@ -275,7 +352,9 @@ base_of (const Participant *one, const char *bitmap, GError **error)
     }
   CsVmBase *base = cs_vm_base_new (one->job->store, cs_json_string (one->document, "image"),
                                    cs_restore_tracker (one->restore), bitmap, disks);
-  base->snapshot = g_strdup (one->job->name);
+  /* A clone's own cluster may have another snapshot of that name. */
+  if (one->job->clone == NULL)
+    base->snapshot = g_strdup (one->job->name);
   return base;
 }
 
@@ -287,9 +366,15 @@ load_one (gpointer data, GError **error)
   g_autofree char *bitmap = g_strdup_printf ("clusnap-%08x%08x", g_random_int (), g_random_int ());
   CsRestoreOptions options = { .lazy = job->lazy,
                                .fill_rate = job->fill_rate,
-                               .log_directory = job->daemon->log_directory,
+                               .log_directory = job->clone != NULL ? cs_clone_directory (job->clone)
+                                                                   : job->daemon->log_directory,
+                               .has_disks = job->clone != NULL,
                                .disk_bitmap = bitmap };
+  gint64 since = g_get_monotonic_time ();
   cs_vm_reset (one->member.vm);
+  if (job->clone != NULL && !cs_clone_make_vm (job->clone, one->number, error))
+    return false;
+  gint64 made = g_get_monotonic_time () - since;
   one->restore = cs_restore_new (job->store, one->document, &options, error);
   if (one->restore == NULL || !cs_restore_load (one->restore, job->cancellable, error)
       || !cs_fault_point ("load", error))
@@ -299,6 +384,7 @@ load_one (gpointer data, GError **error)
     return false;
   cs_vm_adopt (one->member.vm, cs_restore_monitor (one->restore), base);
   cs_restore_times (one->restore, &one->times);
+  one->times.disks += made;
   return true;
 }
 
@@ -329,7 +415,7 @@ cs_rpc_restore_load (CsRpcPeer *peer, json_object *params, GError **error)
     {
       const Participant *one = participant (job, i);
       json_object *vm = json_object_new_object ();
-      cs_json_add_string (vm, "name", participant_name (one));
+      cs_json_add_string (vm, "name", one->label);
       cs_json_add_uint (vm, "disks", (guint64)one->times.disks);
       cs_json_add_uint (vm, "launch", (guint64)one->times.launch);
       cs_json_add_uint (vm, "load", (guint64)one->times.load);
@@ -350,7 +436,8 @@ journal_filling (Participant *one, GError **error)
     return true;
   json_object *extra = json_object_new_object ();
   cs_json_add_string (extra, "store", cs_store_path (one->job->store));
-  cs_json_add_string (extra, "snapshot", one->job->name);
+  if (one->job->clone == NULL)
+    cs_json_add_string (extra, "snapshot", one->job->name);
   json_object_object_add (extra, "restore", state);
   return cs_journal_add (one->job->daemon->journal, "fill", one->member.vm->ref,
                          one->member.vm->pid, extra, error);
@@ -407,7 +494,8 @@ cs_rpc_restore_release (CsRpcPeer *peer, json_object *params, GError **error)
                    "restore.release comes once, after restore.load");
       return NULL;
     }
-  if (!cs_fan_out (job->participants, journal_one, error)
+  if ((job->clone != NULL && !cs_clone_release (job->clone, error))
+      || !cs_fan_out (job->participants, journal_one, error)
       || !cs_fan_out (job->participants, resume_one, error))
     return give_up (peer);
   job->released = true;
@@ -419,7 +507,7 @@ cs_rpc_restore_release (CsRpcPeer *peer, json_object *params, GError **error)
     {
       Participant *one = participant (job, i);
       json_object *vm = json_object_new_object ();
-      cs_json_add_string (vm, "name", participant_name (one));
+      cs_json_add_string (vm, "name", one->label);
       cs_json_add_uint (vm, "running", (guint64)(one->running_at - job->begun_at));
       cs_json_add_string (vm, "time", one->time);
       json_object_array_add (vms, vm);
@@ -492,7 +580,7 @@ cs_rpc_restore_wait (CsRpcPeer *peer, json_object *params, GError **error)
       CsVmFill fill;
       cs_vm_fill (one->member.vm, &fill);
       json_object *vm = json_object_new_object ();
-      cs_json_add_string (vm, "name", participant_name (one));
+      cs_json_add_string (vm, "name", one->label);
       cs_json_add_uint (vm, "resident", (guint64)MAX (fill.ended_at - job->begun_at, 0));
       cs_json_add_uint (vm, "faults", fill.faults);
       cs_json_add_uint (vm, "prefetched", fill.prefetched);

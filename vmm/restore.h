@@ -24,6 +24,7 @@ typedef struct
   bool lazy;                 /* else all memory is loaded before resume */
   const char *log_directory; /* for a bare QEMU's output: NAME.log; NULL: none */
   int fill_rate;             /* MiB/s, 0: unbounded, CS_LAZY_RATE_ADAPTIVE (vmm/lazy.h) */
+  bool has_disks;            /* its disks are made already (a clone's): they are not written */
   const char *disk_bitmap;   /* name of the bitmap to begin on every disk; NULL: none */
 } CsRestoreOptions;
 
