@@ -6,6 +6,7 @@
 #include "common/error.h"
 #include "coord/cluster-directory.h"
 #include "coord/duration.h"
+#include "coord/name.h"
 
 #include <string.h>
 
@@ -38,6 +39,10 @@ const CsColumn cs_cluster_show_columns[] = {
   { "store", "Store", CS_COLUMN_TEXT },
   { "policy", "Policy", CS_COLUMN_TEXT },
   { "pause-deadline", "Pause deadline", CS_COLUMN_TIME },
+  { "clone-of", "Clone of", CS_COLUMN_TEXT },
+  { "memory", "Memory in use", CS_COLUMN_SIZE },
+  { "disk", "Disk in use", CS_COLUMN_SIZE },
+  { "directory", "Directory", CS_COLUMN_TEXT },
   { "vms", "VMs", CS_COLUMN_ROWS, false, vm_columns },
   { "disks", "Disks", CS_COLUMN_ROWS, false, disk_columns },
   { 0 },
@@ -205,6 +210,28 @@ vm_row (CsCli *cli, const CsCluster *cluster, guint i, json_object *disks, GErro
   return row;
 }
 
+/* clusnapd's answer about clone @name, NULL with NOT_FOUND when it has none of that name. */
+static json_object *
+clone_show (CsCli *cli, const char *name, GError **error)
+{
+  json_object *params = json_object_new_object ();
+  cs_json_add_string (params, "clone", name);
+  return cs_cli_call (cli, "clone.show", params, error);
+}
+
+static void
+add_clone (CsCli *cli, json_object *record, const CsCluster *cluster)
+{
+  static const char *const copied[] = { "memory", "disk", "directory" };
+  if (cs_cluster_clone_of (cluster) == NULL)
+    return;
+  g_autoptr (CsJson) clone = clone_show (cli, cs_cluster_name (cluster), NULL);
+  json_object *member = NULL;
+  for (gsize i = 0; i < G_N_ELEMENTS (copied); i++)
+    if (clone != NULL && json_object_object_get_ex (clone, copied[i], &member))
+      json_object_object_add (record, copied[i], json_object_get (member));
+}
+
 bool
 cs_cli_cluster_show (CsCli *cli, GError **error)
 {
@@ -230,14 +257,88 @@ cs_cli_cluster_show (CsCli *cli, GError **error)
     }
   if (failure != NULL)
     cs_cli_note (cli, "clusnap: how the VMs are is unknown: %s", failure->message);
+  else
+    add_clone (cli, record, cluster);
   return cs_cli_print_record (cli, record, error);
+}
+
+/* ---- delete ---- */
+
+/* A clone's file is all that tells of its VMs and disks: it is not forgotten while they are there.
+ */
+static bool
+check_no_clone (CsCli *cli, const char *name, GError **error)
+{
+  g_autoptr (CsCluster) cluster = cs_cli_cluster (cli, name, NULL);
+  if (cluster == NULL || cs_cluster_clone_of (cluster) == NULL)
+    return true;
+  g_autoptr (GError) failure = NULL;
+  g_autoptr (CsJson) clone = clone_show (cli, name, &failure);
+  if (g_error_matches (failure, CS_ERROR, CS_ERROR_NOT_FOUND))
+    return true;
+  if (clone == NULL)
+    {
+      g_propagate_prefixed_error (error, g_steal_pointer (&failure),
+                                  "whether clone '%s' is still there cannot be told: ", name);
+      return false;
+    }
+  g_set_error (
+      error, CS_ERROR, CS_ERROR_REFUSED,
+      "cluster '%s' is a clone of '%s' whose VMs, disks and networks are still there: remove "
+      "all of it with 'clusnap cluster delete %s --purge'",
+      name, cs_cluster_clone_of (cluster), name);
+  return false;
+}
+
+/* What somebody else made is not ours to end. */
+static bool
+check_clone (CsCli *cli, const char *name, GError **error)
+{
+  g_autoptr (CsCluster) cluster = cs_cli_cluster (cli, name, NULL);
+  if (!cs_name_check ("cluster", name, error))
+    return false;
+  if (cluster == NULL || cs_cluster_clone_of (cluster) != NULL)
+    return true;
+  g_set_error (error, CS_ERROR, CS_ERROR_REFUSED,
+               "cluster '%s' is no clone: clusnap did not make its VMs and does not remove them; "
+               "'clusnap cluster delete %s' only forgets it",
+               name, name);
+  return false;
+}
+
+/* Also when only one of the two, cluster file and clone, is there any more. */
+static bool
+purge (CsCli *cli, const char *name, GError **error)
+{
+  if (!check_clone (cli, name, error))
+    return false;
+  json_object *params = json_object_new_object (), *removed = NULL;
+  cs_json_add_string (params, "clone", name);
+  g_autoptr (CsJson) answer = cs_cli_call (cli, "clone.remove", params, error);
+  if (answer == NULL)
+    return false;
+  bool was_there =
+      json_object_object_get_ex (answer, "removed", &removed) && json_object_get_boolean (removed);
+  g_autoptr (GError) failure = NULL;
+  if (cs_cluster_directory_remove (cli->state_directory, name, &failure)
+      || (was_there && g_error_matches (failure, CS_ERROR, CS_ERROR_NOT_FOUND)))
+    return true;
+  g_propagate_error (error, g_steal_pointer (&failure));
+  return false;
 }
 
 bool
 cs_cli_cluster_delete (CsCli *cli, GError **error)
 {
+  bool all = cs_arguments_has (cli->arguments, CS_OPTION_PURGE);
   for (guint i = 0; i < cs_cli_n_operands (cli); i++)
-    if (!cs_cluster_directory_remove (cli->state_directory, cs_cli_operand (cli, i), error))
-      return false;
+    {
+      const char *name = cs_cli_operand (cli, i);
+      bool done = all ? purge (cli, name, error)
+                      : check_no_clone (cli, name, error)
+                            && cs_cluster_directory_remove (cli->state_directory, name, error);
+      if (!done)
+        return false;
+    }
   return true;
 }

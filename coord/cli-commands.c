@@ -21,7 +21,7 @@ const CsCommand cs_commands[] = {
   { "cluster", "show", "NAME", 1, 1, 0,
     "show a cluster and how its VMs are right now",
     cs_cluster_show_columns, cs_cli_cluster_show },
-  { "cluster", "delete", "NAME...", 1, ANY, 0,
+  { "cluster", "delete", "NAME...", 1, ANY, OPT (PURGE),
     "forget clusters; their snapshots stay in the store",
     NULL, cs_cli_cluster_delete },
   { "snapshot", "create", "CLUSTER [NAME]", 1, 2, OPT (PAUSE_DEADLINE),
@@ -40,7 +40,8 @@ const CsCommand cs_commands[] = {
     "delete snapshots; 'store gc' then frees their space",
     NULL, cs_cli_snapshot_delete },
   { "restore", NULL, "CLUSTER SNAPSHOT", 2, 2,
-    OPT (EAGER) | OPT (FILL_RATE) | OPT (VM) | OPT (NO_WAIT) | OPT (SET_TIME),
+    OPT (EAGER) | OPT (FILL_RATE) | OPT (VM) | OPT (NO_WAIT) | OPT (SET_TIME)
+    | OPT (CLONE) | OPT (COUNT) | OPT (DIRECTORY),
     "start the VMs of a cluster again as they were in a snapshot",
     cs_restore_columns, cs_cli_restore },
   { "rollback", NULL, "CLUSTER [SNAPSHOT]", 1, 2, OPT (ONLY) | OPT (PAUSE_DEADLINE),

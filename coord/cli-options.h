@@ -30,7 +30,14 @@
   X (FILL_RATE, "fill-rate", 0, "MIB/S", "fill the memory of each VM at most so fast, 0: as fast as "  \
      "possible (default: slower while the guest waits for pages)")                                 \
   X (VM, "vm", 0, "VM", "only this VM; may be given several times")                                \
-  X (NO_WAIT, "no-wait", 0, NULL, "end when the VMs run; clusnapd goes on filling their memory")   \
+  X (NO_WAIT, "no-wait", 0, NULL, "end when the VMs run; clusnapd goes on filling their memory")  \
+  X (CLONE, "clone", 0, "NAME", "start them as a new cluster NAME beside those that run, with "    \
+     "disks and networks of its own")                                                              \
+  X (COUNT, "count", 0, "N", "with --clone: start N of them, NAME-1 to NAME-N")                    \
+  X (DIRECTORY, "directory", 0, "DIR", "with --clone: keep its files in DIR/NAME (default: "       \
+     "/var/lib/clusnap/clones/NAME)")                                                              \
+  X (PURGE, "purge", 0, NULL, "of a clone: end its VMs and remove its disks, networks and files "  \
+     "as well")                                                                                    \
   X (SET_TIME, "set-time", 0, NULL, "set the guests' clocks to the host's time, by their guest "    \
      "agents (qemu-ga)")                                                                           \
   X (ONLY, "only", 0, "VM,...", "take only these VMs back; the others run on as they are, so that " \

@@ -5,6 +5,7 @@
 
 #include "common/error.h"
 #include "common/fault.h"
+#include "coord/cli-clone.h"
 #include "coord/cli-progress.h"
 #include "coord/name.h"
 #include "coord/restore-job.h"
@@ -32,6 +33,7 @@ const CsColumn cs_restore_columns[] = {
   { "running", "Time to running", CS_COLUMN_TIME },
   { "resident", "Time to resident", CS_COLUMN_TIME },
   { "vms", "VMs", CS_COLUMN_ROWS, false, vm_columns },
+  { "clones", "Clones", CS_COLUMN_ROWS, false, cs_clone_columns },
   { 0 },
 };
 
@@ -39,6 +41,7 @@ typedef struct
 {
   CsProgress *progress;
   guint n_stages;
+  CsCliClones *clones; /* or NULL */
 } Run;
 
 static void
@@ -60,6 +63,13 @@ static bool
 on_answered (CsRestoreStage stage, void *data, GError **error)
 {
   return cs_fault_point (cs_restore_stage_name (stage), error);
+}
+
+static bool
+on_begun (guint i, json_object *answer, void *data, GError **error)
+{
+  Run *run = data;
+  return run->clones == NULL || cs_cli_clones_define (run->clones, i, answer, error);
 }
 
 /* Sets *@vms to the names given, or to NULL for all. */
@@ -138,19 +148,30 @@ cs_cli_restore (CsCli *cli, GError **error)
   g_autofree char *store = cs_cli_store_of (cli, cluster, error);
   if (store == NULL || cs_cli_connect (cli, error) == NULL)
     return false;
+  CsCliClones *made = NULL;
+  if (!cs_cli_clones_new (cli, store, cluster, snapshot, &made, error))
+    return false;
+  g_autoptr (CsCliClones) clones = made;
   g_autoptr (CsProgress) progress = cs_progress_new (cli->progress);
-  Run run = { progress, wait ? CS_N_RESTORE_STAGES : CS_RESTORE_STAGE_WAIT };
-  CsRestoreObserver observer = { on_stage, on_progress, on_answered, &run };
+  Run run = { progress, wait ? CS_N_RESTORE_STAGES : CS_RESTORE_STAGE_WAIT, clones };
+  CsRestoreObserver observer = { on_stage, on_progress, on_answered, &run, on_begun };
   g_autoptr (CsRestoreJob) job =
       cs_restore_job_new (store, cluster, snapshot, eager, wait, cli->interrupt_fd, &observer);
   if (cs_arguments_has (cli->arguments, CS_OPTION_SET_TIME))
     cs_restore_job_set_time (job);
   if (fill_rate >= 0)
     cs_restore_job_set_fill_rate (job, (guint)fill_rate);
-  cs_restore_job_add_host (job, cli->rpc, g_steal_pointer (&vms));
+  if (clones != NULL)
+    cs_cli_clones_add (clones, job, vms);
+  else
+    cs_restore_job_add_host (job, cli->rpc, g_steal_pointer (&vms));
   g_autoptr (CsJson) report = cs_restore_job_run (job, error);
   g_clear_pointer (&progress, cs_progress_free);
   if (report != NULL)
     note_times (cli, report);
+  if (clones != NULL && report != NULL)
+    cs_cli_clones_report (clones, report);
+  else if (clones != NULL && !cs_restore_job_is_running (job))
+    cs_cli_clones_forget (clones);
   return report != NULL && cs_cli_print_record (cli, report, error);
 }

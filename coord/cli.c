@@ -50,13 +50,26 @@ check_protocol (CsCli *cli, GError **error)
   return false;
 }
 
+static const char *
+socket_path (const CsCli *cli)
+{
+  const char *path = setting (cli, CS_OPTION_SOCKET, "CLUSNAP_SOCKET");
+  return path != NULL ? path : DEFAULT_SOCKET;
+}
+
+CsRpc *
+cs_cli_connect_new (CsCli *cli, GError **error)
+{
+  /* The daemon is the one that the first connection has checked. */
+  return cs_cli_connect (cli, error) != NULL ? cs_rpc_connect (socket_path (cli), error) : NULL;
+}
+
 CsRpc *
 cs_cli_connect (CsCli *cli, GError **error)
 {
   if (cli->rpc != NULL)
     return cli->rpc;
-  const char *path = setting (cli, CS_OPTION_SOCKET, "CLUSNAP_SOCKET");
-  cli->rpc = cs_rpc_connect (path != NULL ? path : DEFAULT_SOCKET, error);
+  cli->rpc = cs_rpc_connect (socket_path (cli), error);
   if (cli->rpc == NULL || check_protocol (cli, error))
     return cli->rpc;
   g_clear_pointer (&cli->rpc, cs_rpc_close);

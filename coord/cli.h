@@ -54,6 +54,8 @@ const char *cs_cli_operand (const CsCli *cli, guint i); /* NULL when there are f
 
 /* Connects once and checks that the daemon speaks our protocol.  Borrowed. */
 CsRpc *cs_cli_connect (CsCli *cli, GError **error);
+/* Another connection, as checked. */
+CsRpc *cs_cli_connect_new (CsCli *cli, GError **error);
 /* One request (@params taken) and its answer; progress events are shown. */
 json_object *cs_cli_call (CsCli *cli, const char *method, json_object *params, GError **error);
 

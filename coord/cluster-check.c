@@ -25,6 +25,20 @@ cs_cluster_check_path (const char *key, const char *path, GError **error)
   return invalid (error, "key '%s': '%s' is not an absolute path", key, path);
 }
 
+bool
+cs_cluster_check_clone_of (const char *source, GError **error)
+{
+  if (source == NULL)
+    return true;
+  g_auto (GStrv) parts = g_strsplit (source, "/", 3);
+  if (g_strv_length (parts) != 2)
+    return invalid (error, "key 'clone-of': '%s' is not CLUSTER/SNAPSHOT", source);
+  if (cs_name_check ("cluster", parts[0], error) && cs_name_check ("snapshot", parts[1], error))
+    return true;
+  g_prefix_error (error, "key 'clone-of': ");
+  return false;
+}
+
 static bool
 check_vm_source (const CsClusterVm *vm, GError **error)
 {
@@ -90,7 +104,8 @@ cs_cluster_check (CsCluster *cluster, GError **error)
   if (cluster->policy != NULL && strcmp (cluster->policy, CS_CLUSTER_POLICY) != 0)
     return invalid (error, "key 'policy': '%s' is not known: the only policy is '%s'",
                     cluster->policy, CS_CLUSTER_POLICY);
-  if (!cs_cluster_check_path ("store", cluster->store, error))
+  if (!cs_cluster_check_path ("store", cluster->store, error)
+      || !cs_cluster_check_clone_of (cluster->clone_of, error))
     return false;
   for (guint i = 0; i < cluster->n_vms; i++)
     if (!cs_cluster_check_vm (cluster, i, error))

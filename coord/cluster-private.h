@@ -13,6 +13,7 @@ struct CsCluster
   char *store;          /* or NULL */
   char *pause_deadline; /* as written, or NULL */
   char *policy;         /* or NULL */
+  char *clone_of;       /* or NULL */
   CsClusterVm *vms;
   guint n_vms;
   guint64 pause_deadline_us; /* from pause_deadline; 0: none */
@@ -22,6 +23,7 @@ struct CsCluster
  * sets pause_deadline_us. */
 bool cs_cluster_check (CsCluster *cluster, GError **error);
 bool cs_cluster_check_vm (const CsCluster *cluster, guint i, GError **error);
+bool cs_cluster_check_clone_of (const char *source, GError **error);
 bool cs_cluster_check_path (const char *key, const char *path, GError **error);
 
 #endif

@@ -27,6 +27,7 @@ cs_cluster_free (CsCluster *cluster)
   g_free (cluster->store);
   g_free (cluster->pause_deadline);
   g_free (cluster->policy);
+  g_free (cluster->clone_of);
   g_free (cluster);
 }
 
@@ -84,6 +85,22 @@ cs_cluster_set_pause_deadline (CsCluster *cluster, const char *text, GError **er
   return true;
 }
 
+bool
+cs_cluster_set_clone_of (CsCluster *cluster, const char *source, GError **error)
+{
+  if (!cs_cluster_check_clone_of (source, error))
+    return false;
+  g_free (cluster->clone_of);
+  cluster->clone_of = g_strdup (source);
+  return true;
+}
+
+const char *
+cs_cluster_clone_of (const CsCluster *cluster)
+{
+  return cluster->clone_of;
+}
+
 const char *
 cs_cluster_name (const CsCluster *cluster)
 {
@@ -135,6 +152,7 @@ cs_cluster_to_json (const CsCluster *cluster)
   cs_json_add_string (object, "name", cluster->name);
   cs_json_add_string (object, "policy",
                       cluster->policy != NULL ? cluster->policy : CS_CLUSTER_POLICY);
+  cs_json_add_string (object, "clone-of", cluster->clone_of);
   for (guint i = 0; i < cluster->n_vms; i++)
     json_object_array_add (vms, cs_cluster_vm_ref (cluster, i));
   json_object_object_add (object, "vms", vms);

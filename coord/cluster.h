@@ -6,6 +6,7 @@
  *   store: /srv/snapshots        optional, absolute
  *   pause-deadline: 2s           optional: a number with us, ms or s
  *   policy: coordinated          optional, the only one
+ *   clone-of: lab/s1             optional: of which cluster's snapshot
  *   vms:
  *     - name: vm1
  *       uri: qemu:///system
@@ -53,8 +54,12 @@ char *cs_cluster_to_yaml (const CsCluster *cluster, gsize *length, GError **erro
 /* Sets the store; @store is absolute. */
 bool cs_cluster_set_store (CsCluster *cluster, const char *store, GError **error);
 
+/* @source: "CLUSTER/SNAPSHOT". */
+bool cs_cluster_set_clone_of (CsCluster *cluster, const char *source, GError **error);
+
 const char *cs_cluster_name (const CsCluster *cluster);
 const char *cs_cluster_store (const CsCluster *cluster);      /* NULL: the default one */
+const char *cs_cluster_clone_of (const CsCluster *cluster);   /* NULL: it is no clone */
 guint64 cs_cluster_pause_deadline (const CsCluster *cluster); /* us; 0: the default one */
 guint cs_cluster_n_vms (const CsCluster *cluster);
 const CsClusterVm *cs_cluster_vm (const CsCluster *cluster, guint i);
@@ -65,7 +70,7 @@ bool cs_cluster_set_pause_deadline (CsCluster *cluster, const char *text, GError
 /* VM @i as docs/rpc.md's vm reference; new. */
 json_object *cs_cluster_vm_ref (const CsCluster *cluster, guint i);
 
-/* What a snapshot's manifest keeps of it: {name, policy, vms: [ref]}; new. */
+/* What a snapshot's manifest keeps of it: {name, policy, clone-of?, vms: [ref]}; new. */
 json_object *cs_cluster_to_json (const CsCluster *cluster);
 
 #endif

@@ -91,8 +91,8 @@ cs_restore_job_set_fill_rate (CsRestoreJob *job, guint rate)
   job->fill_rate = rate;
 }
 
-void
-cs_restore_job_add_host (CsRestoreJob *job, CsRpc *rpc, json_object *vms)
+static json_object *
+begin_new (const CsRestoreJob *job, json_object *vms)
 {
   json_object *begin = json_object_new_object ();
   cs_json_add_string (begin, "store", job->store);
@@ -103,7 +103,30 @@ cs_restore_job_add_host (CsRestoreJob *job, CsRpc *rpc, json_object *vms)
     cs_json_add_uint (begin, "fill-rate", job->fill_rate);
   if (vms != NULL)
     json_object_object_add (begin, "vms", vms);
+  return begin;
+}
+
+void
+cs_restore_job_add_host (CsRestoreJob *job, CsRpc *rpc, json_object *vms)
+{
+  cs_hosts_add (job->hosts, rpc, begin_new (job, vms));
+}
+
+void
+cs_restore_job_add_clone (CsRestoreJob *job, CsRpc *rpc, json_object *vms, const char *clone,
+                          const char *directory)
+{
+  json_object *begin = begin_new (job, vms), *asked = json_object_new_object ();
+  cs_json_add_string (asked, "name", clone);
+  cs_json_add_string (asked, "directory", directory);
+  json_object_object_add (begin, "clone", asked);
   cs_hosts_add (job->hosts, rpc, begin);
+}
+
+bool
+cs_restore_job_is_running (const CsRestoreJob *job)
+{
+  return job->running;
 }
 
 static json_object *
@@ -142,6 +165,9 @@ run_all (CsRestoreJob *job, json_object *report, GError **error)
   if (!cs_hosts_begin (job->hosts, "restore", error))
     return false;
   job->begun = true;
+  for (guint i = 0; job->observer.begun != NULL && i < cs_hosts_count (job->hosts); i++)
+    if (!job->observer.begun (i, cs_hosts_answer (job->hosts, i), job->observer.data, error))
+      return false;
   int end = job->wait ? CS_N_RESTORE_STAGES : CS_RESTORE_STAGE_WAIT;
   for (int stage = 0; stage < end; stage++)
     if (!run_stage (job, report, (CsRestoreStage)stage, error))

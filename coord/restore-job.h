@@ -31,6 +31,8 @@ typedef struct
   CsRpcEventFunc progress;
   bool (*answered) (CsRestoreStage stage, void *data, GError **error);
   void *data;
+  /* Or NULL.  Host @i has begun, with this answer. */
+  bool (*begun) (guint i, json_object *answer, void *data, GError **error);
 } CsRestoreObserver; /* as CsSnapshotObserver */
 
 typedef struct CsRestoreJob CsRestoreJob;
@@ -52,6 +54,13 @@ void cs_restore_job_set_fill_rate (CsRestoreJob *job, guint rate);
 /* Adds a host: its connection (borrowed) and the names of the VMs to restore there (an array,
  * taken; NULL: all). */
 void cs_restore_job_add_host (CsRestoreJob *job, CsRpc *rpc, json_object *vms);
+
+/* The same, as a clone: with a connection for each, for a connection has one job. */
+void cs_restore_job_add_clone (CsRestoreJob *job, CsRpc *rpc, json_object *vms, const char *clone,
+                               const char *directory);
+
+/* Whether the VMs run, also when cs_restore_job_run has failed after that. */
+bool cs_restore_job_is_running (const CsRestoreJob *job);
 
 /* Runs the job to its end, once.  Returns
  *   {"cluster", "snapshot", "mode", "running": us until the last VM ran, "resident": us until

@@ -17,6 +17,7 @@ clusnapd_start() {
     (exec "${in_namespace[@]}" env "$@" CLUSNAP_NBDKIT_PLUGIN="$builddir/images/nbdkit-plugin/nbdkit-clusnap-plugin.so" \
         "$builddir/clusnapd" --run-dir "$clusnapd_directory" \
         --socket "$clusnapd_directory/sock" --log-dir "$clusnapd_directory/log" \
+        --state-dir "$clusnapd_directory/state" \
         --scratch-dir "$clusnapd_directory/scratch" \
         </dev/null >>"$clusnapd_directory/clusnapd.log" 2>&1) &
     clusnapd_pid=$!

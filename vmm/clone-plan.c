@@ -77,7 +77,8 @@ check_directory (const char *directory, GError **error)
                    directory);
       return false;
     }
-  if (strlen (directory) <= sizeof (struct sockaddr_un) - sizeof (sa_family_t) - 2 * BASE_MAX - 8)
+  struct sockaddr_un address;
+  if (strlen (directory) + strlen ("/vm1023/") + BASE_MAX < sizeof address.sun_path)
     return true;
   g_set_error (error, CS_ERROR, CS_ERROR_INVALID,
                "'%s' is too long for a clone's directory: the paths of unix sockets in it would "

@@ -38,12 +38,15 @@ static const CsRpcMethod methods[] = {
   { "rollback.pause", cs_rpc_rollback_pause },
   { "rollback.apply", cs_rpc_rollback_apply },
   { "rollback.release", cs_rpc_rollback_release },
+  { "clone.show", cs_rpc_clone_show },
+  { "clone.remove", cs_rpc_clone_remove },
   { NULL, NULL },
 };
 
 typedef struct
 {
   char *socket;
+  char *state_directory;
   char *run_directory;
   char *scratch_directory;
   char *log_directory;
@@ -58,6 +61,8 @@ parse_options (Options *options, int argc, char **argv, GError **error)
       "Listen at PATH (default: /run/clusnap/clusnapd.sock)", "PATH" },
     { "run-dir", 0, 0, G_OPTION_ARG_FILENAME, &options->run_directory,
       "Keep the journal in DIR (default: /run/clusnap)", "DIR" },
+    { "state-dir", 0, 0, G_OPTION_ARG_FILENAME, &options->state_directory,
+      "Keep the clones in DIR/clones (default: " CS_LOCALSTATEDIR ")", "DIR" },
     { "scratch-dir", 0, 0, G_OPTION_ARG_FILENAME, &options->scratch_directory,
       "Keep what guests overwrite while their disks are being stored in DIR "
       "(default: " CS_LOCALSTATEDIR "/scratch)",
@@ -94,7 +99,7 @@ run (const Options *options, GError **error)
   if (!cs_libvirt_init (error))
     return false;
   g_autoptr (CsDaemon) daemon = cs_daemon_new (
-      run_directory,
+      options->state_directory ? options->state_directory : CS_LOCALSTATEDIR, run_directory,
       options->scratch_directory ? options->scratch_directory : CS_LOCALSTATEDIR "/scratch",
       options->log_directory ? options->log_directory : "/var/log/clusnap", error);
   if (daemon == NULL)
@@ -131,6 +136,7 @@ main (int argc, char **argv)
   if (!done)
     fprintf (stderr, "clusnapd: %s\n", error->message);
   g_free (options.socket);
+  g_free (options.state_directory);
   g_free (options.run_directory);
   g_free (options.scratch_directory);
   g_free (options.log_directory);

@@ -34,6 +34,12 @@ cs_cold_restore_free (CsColdRestore *cold)
   g_free (cold);
 }
 
+static bool
+is_clone (const CsColdRestore *cold)
+{
+  return cold->options.clone_directory != NULL;
+}
+
 /* What the restored VM's next snapshot is a delta to. */
 static CsVmBase *
 base_of (const CsColdRestore *cold, const char *bitmap, GError **error)
@@ -50,7 +56,9 @@ base_of (const CsColdRestore *cold, const char *bitmap, GError **error)
     }
   CsVmBase *base = cs_vm_base_new (options->store, cs_json_string (options->document, "image"),
                                    cs_restore_tracker (cold->restore), bitmap, disks);
-  base->snapshot = g_strdup (options->snapshot);
+  /* A clone's own cluster may have another snapshot of that name. */
+  if (!is_clone (cold))
+    base->snapshot = g_strdup (options->snapshot);
   return base;
 }
 
@@ -61,10 +69,12 @@ cs_cold_restore_load (CsColdRestore *cold, GCancellable *cancellable, GError **e
   g_autofree char *bitmap = g_strdup_printf ("clusnap-%08x%08x", g_random_int (), g_random_int ());
   CsRestoreOptions how = { .lazy = options->lazy,
                            .fill_rate = options->fill_rate,
-                           .journal = options->daemon->journal,
+                           .has_disks = is_clone (cold),
+                           .journal = is_clone (cold) ? NULL : options->daemon->journal,
                            .ref = options->vm->ref,
                            .job = options->job,
-                           .log_directory = options->daemon->log_directory,
+                           .log_directory = is_clone (cold) ? options->clone_directory
+                                                            : options->daemon->log_directory,
                            .disk_bitmap = bitmap };
   cs_vm_reset (options->vm);
   cold->restore = cs_restore_new (options->store, options->document, &how, error);
@@ -87,7 +97,8 @@ cs_cold_restore_journal (CsColdRestore *cold, GError **error)
     return true;
   json_object *extra = json_object_new_object ();
   cs_json_add_string (extra, "store", cs_store_path (options->store));
-  cs_json_add_string (extra, "snapshot", options->snapshot);
+  if (!is_clone (cold))
+    cs_json_add_string (extra, "snapshot", options->snapshot);
   json_object_object_add (extra, "restore", state);
   return cs_journal_add (options->daemon->journal, "fill", options->vm->ref, options->vm->pid,
                          extra, error);

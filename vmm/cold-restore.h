@@ -20,9 +20,11 @@ typedef struct
   CsDaemon *daemon;
   CsVm *vm; /* claimed */
   CsStore *store;
-  json_object *document; /* the VM's of the manifest; outlives the restore */
-  const char *snapshot;  /* likewise */
-  const char *job;       /* names it in the journal; likewise */
+  json_object *document;       /* the VM's of the manifest; outlives the restore */
+  const char *snapshot;        /* likewise */
+  const char *clone_directory; /* of a clone, whose disks and record are the caller's; NULL: it is
+                                  none.  Likewise */
+  const char *job;             /* names it in the journal; likewise */
   bool lazy;
   int fill_rate; /* as in CsRestoreOptions */
 } CsColdRestoreOptions;

@@ -40,8 +40,8 @@ lock_run_directory (CsDaemon *daemon, const char *run_directory, GError **error)
 }
 
 CsDaemon *
-cs_daemon_new (const char *run_directory, const char *scratch_directory, const char *log_directory,
-               GError **error)
+cs_daemon_new (const char *state_directory, const char *run_directory,
+               const char *scratch_directory, const char *log_directory, GError **error)
 {
   g_autoptr (CsDaemon) daemon = g_new0 (CsDaemon, 1);
   g_autofree char *journal = g_build_filename (run_directory, "journal", NULL);
@@ -54,6 +54,8 @@ cs_daemon_new (const char *run_directory, const char *scratch_directory, const c
   daemon->retired = g_ptr_array_new_with_free_func ((GDestroyNotify)cs_store_close);
   daemon->scratch_directory = g_strdup (scratch_directory);
   daemon->log_directory = g_strdup (log_directory);
+  daemon->clones_directory = g_build_filename (state_directory, "clones", NULL);
+  daemon->clones = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   const char *directories[] = { run_directory, daemon->scratch_directory, daemon->log_directory };
   for (gsize i = 0; i < G_N_ELEMENTS (directories); i++)
     if (g_mkdir_with_parents (directories[i], 0700) < 0)
@@ -88,6 +90,8 @@ cs_daemon_free (CsDaemon *daemon)
     close (daemon->lock_fd);
   g_free (daemon->scratch_directory);
   g_free (daemon->log_directory);
+  g_free (daemon->clones_directory);
+  g_hash_table_unref (daemon->clones);
   g_mutex_clear (&daemon->lock);
   g_cond_clear (&daemon->filled);
   g_cond_clear (&daemon->ended);
@@ -124,6 +128,26 @@ cs_daemon_store (CsDaemon *daemon, const char *path, GError **error)
     g_hash_table_insert (daemon->stores, g_strdup (canonical), store);
   g_mutex_unlock (&daemon->lock);
   return store;
+}
+
+bool
+cs_daemon_claim_clone (CsDaemon *daemon, const char *name, GError **error)
+{
+  g_mutex_lock (&daemon->lock);
+  bool claimed = g_hash_table_add (daemon->clones, g_strdup (name));
+  g_mutex_unlock (&daemon->lock);
+  if (!claimed)
+    g_set_error (error, CS_ERROR, CS_ERROR_BUSY,
+                 "clone '%s' is being made or removed by somebody else: try again later", name);
+  return claimed;
+}
+
+void
+cs_daemon_release_clone (CsDaemon *daemon, const char *name)
+{
+  g_mutex_lock (&daemon->lock);
+  g_hash_table_remove (daemon->clones, name);
+  g_mutex_unlock (&daemon->lock);
 }
 
 /* ---- memory that is still arriving ---- */

@@ -13,25 +13,28 @@ typedef struct
   CsJournal *journal;
   char *scratch_directory;
   char *log_directory;
-  int lock_fd;        /* flock: one clusnapd per run directory */
-  GThread *recoverer; /* NULL: the recovery left nothing to be tried again */
+  char *clones_directory; /* of the clones' records (clone.h) */
+  int lock_fd;            /* flock: one clusnapd per run directory */
+  GThread *recoverer;     /* NULL: the recovery left nothing to be tried again */
 
   /* under lock */
   GMutex lock;
   GHashTable *stores; /* path -> CsStore; open while the daemon runs */
   GPtrArray *retired; /* stores whose directory was replaced: something may still point at them */
+  GHashTable *clones; /* names of clones that are being made or removed */
   guint filling;      /* VMs whose memory is still arriving */
   GCond filled;
   bool ending;
   GCond ended;
 } CsDaemon;
 
-/* @run_directory: for the journal (BUSY when another clusnapd has it: it would
- * take that one's paused VMs for left behind); @scratch_directory: for what guests overwrite on
- * their disks while these are being stored.  @log_directory: for the output of QEMUs that we start.
+/* @state_directory: what outlives the host, as the clones.  @run_directory: for the journal (BUSY
+ * when another clusnapd has it: it would take that one's paused VMs for left behind);
+ * @scratch_directory: for what guests overwrite on their disks while these are being stored.
+ * @log_directory: for the output of QEMUs that we start.
  */
-CsDaemon *cs_daemon_new (const char *run_directory, const char *scratch_directory,
-                         const char *log_directory, GError **error);
+CsDaemon *cs_daemon_new (const char *state_directory, const char *run_directory,
+                         const char *scratch_directory, const char *log_directory, GError **error);
 /* Waits until no VM's memory is arriving any more. */
 void cs_daemon_free (CsDaemon *daemon);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsDaemon, cs_daemon_free)
@@ -77,7 +80,17 @@ json_object *cs_rpc_rollback_pause (CsRpcPeer *peer, json_object *params, GError
 json_object *cs_rpc_rollback_apply (CsRpcPeer *peer, json_object *params, GError **error);
 json_object *cs_rpc_rollback_release (CsRpcPeer *peer, json_object *params, GError **error);
 
+json_object *cs_rpc_clone_show (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_clone_remove (CsRpcPeer *peer, json_object *params, GError **error);
+
 /* Helpers of theirs. */
+
+/* One at a time makes or removes the clone @name: BUSY. */
+bool cs_daemon_claim_clone (CsDaemon *daemon, const char *name, GError **error);
+void cs_daemon_release_clone (CsDaemon *daemon, const char *name);
+/* clone-rpc.c: removes a clone that a killed daemon had not finished, serves the disks of the
+ * others. */
+void cs_daemon_recover_clones (CsDaemon *daemon);
 
 /* The VM references of @params' array "vms": GPtrArray of CsVmRef, each name once.  INVALID. */
 GPtrArray *cs_rpc_vm_refs (json_object *params, GError **error);

@@ -3,14 +3,15 @@
  * What a clusnapd that was killed left is in its journal.  The order in which it is made good:
  *
  *   0. restores that had not begun to release their VMs are undone (restore-journal.h); of the
- * others all VMs go on, those without missing memory in step 3;
+ * others all VMs go on, those without missing memory in step 4;
  *   1. fills: memory that is missing is served again, from here on.  First, because a QEMU whose
  *      main loop waits for a page is deaf to its monitor;
- *   2. rollbacks that had begun to change VMs are done again, all VMs of one before any of them
+ *   2. clones: their disks are served again, for `stop` waits for them; what was not finished goes;
+ *   3. rollbacks that had begun to change VMs are done again, all VMs of one before any of them
  * runs;
- *   3. pauses: what else stands is resumed.  Over the connection of the fill where there is one: a
+ *   4. pauses: what else stands is resumed.  Over the connection of the fill where there is one: a
  *      bare QEMU takes one client at a time;
- *   4. only now does anybody watch the fills: their end takes a VM that stands for one that its
+ *   5. only now does anybody watch the fills: their end takes a VM that stands for one that its
  * user has paused, and a cont in the middle of it would lose writes.
  *
  * A QEMU that does not answer now (stopped, its host starved) must not stay paused when it comes
@@ -332,6 +333,7 @@ cs_daemon_recover (CsDaemon *daemon)
       if (is_kind (entry, "fill") && !recover_filling (daemon, entry, filling, &error))
         g_warning ("%s", error->message);
     }
+  cs_daemon_recover_clones (daemon);
   cs_host_rollback_recover (daemon);
   g_autoptr (GPtrArray) standing = cs_journal_read (daemon->journal);
   g_autoptr (GPtrArray) pauses = pauses_of (daemon, standing);

@@ -3,12 +3,15 @@
  * Until restore.release has resumed the VMs the end of the connection undoes everything (QEMUs
  * ended, old disks back in place).  After that nothing is undone: memory that is still arriving is
  * the daemon's business (cs_daemon_watch_filling), whether or not anybody waits for it.
+ *
+ * With "clone" the same VMs are restored from rewritten documents (clone.h), beside those that run.
  */
 #include "config.h"
 
 #include "common/error.h"
 #include "common/fault.h"
 #include "common/json.h"
+#include "vmm/clone.h"
 #include "vmm/cold-restore.h"
 #include "vmm/fan-out.h"
 #include "vmm/guest-agent.h"
@@ -23,7 +26,10 @@ typedef struct
   CsMember member; /* first */
   struct RestoreJob *job;
   json_object *document; /* of the manifest, borrowed from it */
+  char *label;           /* in reports: its name, or CLONE/NAME */
+  guint number;          /* of its document */
   CsColdRestore *restore;
+  gint64 made; /* us for a clone's disks */
   gint64 running_at;
   char *time; /* "set", or why not; NULL: not asked for */
 } Participant;
@@ -34,8 +40,9 @@ typedef struct RestoreJob
   CsDaemon *daemon;
   CsStore *store;
   json_object *manifest;
-  char *name; /* of the snapshot */
-  char *id;   /* in the journal */
+  char *name;     /* of the snapshot */
+  char *id;       /* in the journal */
+  CsClone *clone; /* NULL: the VMs themselves are restored */
   bool lazy;
   int fill_rate; /* MiB/s, 0, or CS_LAZY_RATE_ADAPTIVE */
   gint64 begun_at;
@@ -43,6 +50,8 @@ typedef struct RestoreJob
   GPtrArray *participants; /* of Participant */
 
   /* executing thread */
+  bool clone_claimed;
+  bool clone_begun;
   bool claimed;
   bool loaded;
   bool released;
@@ -54,16 +63,11 @@ participant (const RestoreJob *job, guint i)
   return g_ptr_array_index (job->participants, i);
 }
 
-static const char *
-participant_name (const Participant *one)
-{
-  return cs_json_string (one->document, "name");
-}
-
 static void
 participant_free (gpointer data)
 {
   g_free (((Participant *)data)->time);
+  g_free (((Participant *)data)->label);
   g_free (data);
 }
 
@@ -88,12 +92,27 @@ job_release_claims (RestoreJob *job)
   job->claimed = false;
 }
 
+/* After the QEMUs: unless it runs, nothing of it stays. */
+static void
+job_end_clone (RestoreJob *job)
+{
+  g_autoptr (GError) error = NULL;
+  if (job->clone_begun && !job->released
+      && !cs_clone_remove (job->daemon->clones_directory, cs_clone_record (job->clone), job->store,
+                           &error))
+    g_warning ("%s", error->message);
+  if (job->clone_claimed)
+    cs_daemon_release_clone (job->daemon, cs_clone_name (job->clone));
+  g_clear_pointer (&job->clone, cs_clone_free);
+}
+
 static void
 job_free (gpointer data)
 {
   RestoreJob *job = data;
   if (job->claimed)
     cs_fan_out (job->participants, undo_one, NULL);
+  job_end_clone (job);
   job_release_claims (job);
   /* What is left holds nothing of a VM. */
   for (guint i = 0; i < job->participants->len; i++)
@@ -117,17 +136,72 @@ add_participant (json_object *document, const CsVmRef *ref, gpointer data)
   Participant *one = g_new0 (Participant, 1);
   one->job = job;
   one->document = document;
+  one->number = job->participants->len;
+  one->label = job->clone != NULL ? g_strdup_printf ("%s/%s", cs_clone_name (job->clone), ref->name)
+                                  : g_strdup (ref->name);
   one->member.vm = cs_vm_table_get (job->daemon->vms, ref);
   CsColdRestoreOptions options = { .daemon = job->daemon,
                                    .vm = one->member.vm,
                                    .store = job->store,
                                    .document = document,
                                    .snapshot = job->name,
+                                   .clone_directory =
+                                       job->clone != NULL ? cs_clone_directory (job->clone) : NULL,
                                    .job = job->id,
                                    .lazy = job->lazy,
                                    .fill_rate = job->fill_rate };
   one->restore = cs_cold_restore_new (&options);
   g_ptr_array_add (job->participants, one);
+}
+
+static void
+take_document (json_object *document, const CsVmRef *ref, gpointer array)
+{
+  json_object_array_add (array, json_object_get (document));
+}
+
+/* The documents of the VMs that are asked for become the clone's. */
+static bool
+plan_clone (RestoreJob *job, json_object *params, GError **error)
+{
+  json_object *asked = cs_json_member_object (params, "clone");
+  if (asked == NULL)
+    return true;
+  const char *name = cs_rpc_string (asked, "name", error);
+  if (name == NULL)
+    return false;
+  g_autoptr (CsJson) wanted = json_object_new_array ();
+  if (!cs_manifest_vms_choose (job->manifest, job->name, cs_json_array (params, "vms"),
+                               take_document, wanted, error))
+    return false;
+  CsCloneRequest request = { .clones = job->daemon->clones_directory,
+                             .name = name,
+                             .directory = cs_json_string (asked, "directory"),
+                             .cluster = cs_json_string (params, "cluster"),
+                             .snapshot = job->name };
+  job->clone = cs_clone_new (job->store, &request, wanted, error);
+  if (job->clone == NULL)
+    return false;
+  json_object_object_add (job->manifest, "vms", json_object_get (cs_clone_documents (job->clone)));
+  return job->clone_claimed = cs_daemon_claim_clone (job->daemon, name, error);
+}
+
+static bool
+begin_clone (RestoreJob *job, GError **error)
+{
+  return job->clone == NULL || (job->clone_begun = cs_clone_begin (job->clone, error));
+}
+
+static void
+describe_clone (const RestoreJob *job, json_object *result)
+{
+  if (job->clone == NULL)
+    return;
+  json_object *clone = json_object_new_object ();
+  cs_json_add_string (clone, "name", cs_clone_name (job->clone));
+  cs_json_add_string (clone, "directory", cs_clone_directory (job->clone));
+  json_object_object_add (clone, "vms", cs_clone_refs (cs_clone_record (job->clone)));
+  json_object_object_add (result, "clone", clone);
 }
 
 static bool
@@ -188,11 +262,12 @@ cs_rpc_restore_begin (CsRpcPeer *peer, json_object *params, GError **error)
   if (job == NULL)
     return NULL;
   g_autofree char *holder = g_strdup_printf ("a restore of snapshot '%s'", job->name);
-  bool begun = cs_manifest_vms_choose (job->manifest, job->name, cs_json_array (params, "vms"),
-                                       add_participant, job, error);
+  bool begun = plan_clone (job, params, error)
+               && cs_manifest_vms_choose (job->manifest, job->name, cs_json_array (params, "vms"),
+                                          add_participant, job, error);
   if (begun)
     begun = job->claimed = cs_fan_out_claim (job->participants, holder, error);
-  begun = begun && cs_fan_out (job->participants, check_one, error)
+  begun = begun && cs_fan_out (job->participants, check_one, error) && begin_clone (job, error)
           && cs_rpc_peer_set_job (peer, &job_class, job, error);
   if (!begun)
     {
@@ -202,9 +277,10 @@ cs_rpc_restore_begin (CsRpcPeer *peer, json_object *params, GError **error)
   json_object *result = json_object_new_object ();
   json_object *names = json_object_new_array ();
   for (guint i = 0; i < job->participants->len; i++)
-    json_object_array_add (names, json_object_new_string (participant_name (participant (job, i))));
+    json_object_array_add (names, json_object_new_string (participant (job, i)->label));
   cs_json_add_string (result, "job", "restore");
   json_object_object_add (result, "vms", names);
+  describe_clone (job, result);
   return result;
 }
 
@@ -214,7 +290,12 @@ static bool
 load_one (gpointer data, GError **error)
 {
   Participant *one = data;
-  return cs_cold_restore_load (one->restore, one->job->cancellable, error)
+  RestoreJob *job = one->job;
+  gint64 since = g_get_monotonic_time ();
+  if (job->clone != NULL && !cs_clone_make_vm (job->clone, one->number, error))
+    return false;
+  one->made = g_get_monotonic_time () - since;
+  return cs_cold_restore_load (one->restore, job->cancellable, error)
          && cs_fault_point ("load", error);
 }
 
@@ -246,8 +327,8 @@ cs_rpc_restore_load (CsRpcPeer *peer, json_object *params, GError **error)
       const Participant *one = participant (job, i);
       const CsRestoreTimes *times = cs_cold_restore_times (one->restore);
       json_object *vm = json_object_new_object ();
-      cs_json_add_string (vm, "name", participant_name (one));
-      cs_json_add_uint (vm, "disks", (guint64)times->disks);
+      cs_json_add_string (vm, "name", one->label);
+      cs_json_add_uint (vm, "disks", (guint64)(times->disks + one->made));
       cs_json_add_uint (vm, "launch", (guint64)times->launch);
       cs_json_add_uint (vm, "load", (guint64)times->load);
       json_object_array_add (vms, vm);
@@ -327,7 +408,7 @@ cs_rpc_restore_release (CsRpcPeer *peer, json_object *params, GError **error)
                    "restore.release comes once, after restore.load");
       return NULL;
     }
-  if (!release_all (job, error))
+  if ((job->clone != NULL && !cs_clone_release (job->clone, error)) || !release_all (job, error))
     return give_up (peer);
   job->released = true;
   if (wants_time (params))
@@ -338,7 +419,7 @@ cs_rpc_restore_release (CsRpcPeer *peer, json_object *params, GError **error)
     {
       Participant *one = participant (job, i);
       json_object *vm = json_object_new_object ();
-      cs_json_add_string (vm, "name", participant_name (one));
+      cs_json_add_string (vm, "name", one->label);
       cs_json_add_uint (vm, "running", (guint64)(one->running_at - job->begun_at));
       cs_json_add_string (vm, "time", one->time);
       json_object_array_add (vms, vm);
@@ -411,7 +492,7 @@ cs_rpc_restore_wait (CsRpcPeer *peer, json_object *params, GError **error)
       CsVmFill fill;
       cs_vm_fill (one->member.vm, &fill);
       json_object *vm = json_object_new_object ();
-      cs_json_add_string (vm, "name", participant_name (one));
+      cs_json_add_string (vm, "name", one->label);
       cs_json_add_uint (vm, "resident", (guint64)MAX (fill.ended_at - job->begun_at, 0));
       cs_json_add_uint (vm, "faults", fill.faults);
       cs_json_add_uint (vm, "prefetched", fill.prefetched);

@@ -24,6 +24,7 @@ struct CsRestore
   CsImage *image;
   bool is_lazy;
   int fill_rate;
+  bool has_disks;
   char *log_path;    /* of a bare QEMU */
   char *disk_bitmap; /* NULL: none */
 

@@ -70,6 +70,7 @@ cs_restore_new (CsStore *store, json_object *vm, const CsRestoreOptions *options
     return NULL;
   restore->is_lazy = options->lazy;
   restore->fill_rate = options->fill_rate;
+  restore->has_disks = options->has_disks;
   restore->disk_bitmap = g_strdup (options->disk_bitmap);
   if (options->log_directory != NULL)
     restore->log_path = make_log_path (options->log_directory, document->name);
@@ -225,7 +226,7 @@ cs_restore_load (CsRestore *restore, GCancellable *cancellable, GError **error)
 {
   g_return_val_if_fail (restore->state == RESTORE_NEW, false);
   gint64 since = g_get_monotonic_time ();
-  if (!cs_restore_write_disks (restore, cancellable, error)
+  if ((!restore->has_disks && !cs_restore_write_disks (restore, cancellable, error))
       || !check_cancelled (restore, cancellable, error))
     return false;
   restore->times.disks = lap (&since);

@@ -30,6 +30,7 @@ typedef struct
                                 remove (restore-journal.h); NULL: none */
   const CsVmRef *ref;
   const char *job;
+  bool has_disks;          /* its disks are made already (a clone's): they are not written */
   const char *disk_bitmap; /* name of the bitmap to begin on every disk; NULL: none */
 } CsRestoreOptions;
 

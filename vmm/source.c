@@ -4,9 +4,11 @@
 
 #include "common/error.h"
 #include "common/fd.h"
+#include "vmm/clone-network.h"
 #include "vmm/launch.h"
 #include "vmm/libvirt.h"
 #include "vmm/process.h"
+#include "vmm/qemu-option.h"
 #include "vmm/source-argv.h"
 #include "vmm/source-xml.h"
 
@@ -49,6 +51,25 @@ argv_to_json (GStrv argv, const char *executable)
   return array;
 }
 
+/* Which bridge each of its taps is on: a clone's taps are to be together likewise. */
+static json_object *
+find_taps (GStrv argv)
+{
+  json_object *taps = json_object_new_object ();
+  for (char **at = argv; at[0] != NULL && at[1] != NULL; at++)
+    {
+      static const char *const options[] = { "-netdev", "-nic",  "-net", "--netdev",
+                                             "--nic",   "--net", NULL };
+      g_autoptr (CsQemuOption) option =
+          g_strv_contains (options, at[0]) ? cs_qemu_option_parse (at[1], "type", NULL) : NULL;
+      const char *ifname = option != NULL ? cs_qemu_option_get (option, "ifname") : NULL;
+      g_autofree char *bridge = ifname != NULL ? cs_clone_network_bridge_of (ifname) : NULL;
+      if (bridge != NULL)
+        add_string (taps, ifname, bridge);
+    }
+  return taps;
+}
+
 static json_object *
 capture_qmp (CsMonitor *monitor, const CsVmRef *ref, GError **error)
 {
@@ -74,6 +95,7 @@ capture_qmp (CsMonitor *monitor, const CsVmRef *ref, GError **error)
   add_string (source, "socket", ref->qmp);
   json_object_object_add (source, "argv", argv_to_json (argv, executable));
   add_string (source, "directory", directory);
+  json_object_object_add (source, "taps", find_taps (argv));
   return source;
 }
 

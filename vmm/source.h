@@ -2,7 +2,7 @@
  *
  * As JSON in the snapshot's manifest:
  *   {"transport":"libvirt","uri":U,"domain":N,"uuid":I,"xml":X}
- *   {"transport":"qmp","socket":PATH,"argv":[...],"directory":CWD}
+ *   {"transport":"qmp","socket":PATH,"argv":[...],"directory":CWD,"taps":{IFNAME:BRIDGE}}
  * The XML is the domain's live, migratable one without what a restore of ours added to it. */
 #ifndef CS_VMM_SOURCE_H
 #define CS_VMM_SOURCE_H

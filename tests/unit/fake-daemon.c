@@ -224,6 +224,15 @@ begin (Connection *connection, json_object *params)
   g_autofree char *job = g_strdup_printf ("j-%s", connection->daemon->label);
   cs_json_add_string (answer, "job", job);
   json_object_object_add (answer, "vms", json_object_get (cs_json_array (params, "vms")));
+  json_object *clone = cs_json_member_object (params, "clone");
+  if (clone != NULL)
+    {
+      json_object *made = json_tokener_parse ("{\"directory\":\"/c\",\"vms\":[{\"name\":\"vm1\","
+                                              "\"qmp\":\"/c/1\"},{\"name\":\"vm2\",\"uri\":"
+                                              "\"qemu:///system\",\"domain\":\"lab-vm2\"}]}");
+      cs_json_add_string (made, "name", cs_json_string (clone, "name"));
+      json_object_object_add (answer, "clone", made);
+    }
   return answer;
 }
 
@@ -268,6 +277,10 @@ static const struct
     "\"ram-blocks\":[{\"name\":\"pc.ram\",\"length\":536870912,\"page-size\":4096}],"
     "\"disks\":[{\"name\":\"vda\",\"size\":1073741824,\"format\":\"raw\",\"filename\":\"/d\"}],"
     "\"stats\":{\"pause\":9100,\"pages-captured\":12}}]}}" },
+  { "clone.show", false,
+    "{\"name\":\"lab\",\"state\":\"running\",\"directory\":\"/c\",\"memory\":12582912,"
+    "\"disk\":393216,\"vms\":[]}" },
+  { "clone.remove", false, "{\"removed\":true}" },
   { "snapshot.verify", false,
     "{\"vms\":[{\"name\":\"vm1\",\"ok\":true,\"pages\":77}],\"pages\":77}" },
   { "snapshot.delete", false, "{}" },
