@@ -173,6 +173,12 @@ cs_monitor_cont (CsMonitor *monitor, GError **error)
   return running;
 }
 
+void
+cs_monitor_extend_stop (CsMonitor *monitor, gint64 when)
+{
+  cs_watchdog_move (monitor->watch, when);
+}
+
 bool
 cs_monitor_make_run (CsMonitor *monitor, GError **error)
 {

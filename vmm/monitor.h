@@ -67,6 +67,8 @@ bool cs_monitor_remove_fdset (CsMonitor *monitor, gint64 fdset, GError **error);
 /* stop / cont.  When stop returns, block I/O is drained and the vCPUs stand. */
 bool cs_monitor_stop (CsMonitor *monitor, GError **error);
 bool cs_monitor_cont (CsMonitor *monitor, GError **error);
+/* The VM stands and may do so until @when: its supervisor (watchdog.h) waits so long. */
+void cs_monitor_extend_stop (CsMonitor *monitor, gint64 when);
 /* At the end of whatever stopped the VM: true when no stop of ours is in force any more (or QEMU is
  * gone), else tries cont once more, with a deadline of its own. */
 bool cs_monitor_make_run (CsMonitor *monitor, GError **error);

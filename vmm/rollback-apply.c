@@ -10,6 +10,7 @@
 enum
 {
   COMMAND_GRACE = 5000000, /* us: for what must be undone after a deadline has passed */
+  APPLY_LIMIT = 120000000, /* us: who stands longer half taken back is taken back anew */
 };
 
 /* ---- before the point of no return ---- */
@@ -64,7 +65,9 @@ bool
 cs_rollback_stop (CsRollback *rollback, GError **error)
 {
   CsRollbackStats *stats = &rollback->stats;
-  if (!cs_rollback_check_cancelled (rollback, error))
+  if (!cs_rollback_check_cancelled (rollback, error)
+      || (rollback->disk_rollback != NULL
+          && !cs_disk_rollback_preflush (rollback->disk_rollback, error)))
     return false;
   rollback->begun_at = g_get_monotonic_time ();
   cs_monitor_set_deadline (rollback->monitor, rollback->begun_at + rollback->pause_deadline);
@@ -123,6 +126,7 @@ apply_all (CsRollback *rollback, GError **error)
   CsRollbackStats *stats = &rollback->stats;
   /* From here on nothing may be cut short. */
   cs_monitor_set_deadline (rollback->monitor, 0);
+  cs_monitor_extend_stop (rollback->monitor, g_get_monotonic_time () + APPLY_LIMIT);
   return CS_ROLLBACK_TIMED (&stats->memory,
                             cs_rollback_pages_write (rollback->pages, &rollback->touched,
                                                      after_first_write, error))

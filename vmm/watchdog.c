@@ -43,6 +43,13 @@ cs_watchdog_begin (const char *name, gint64 deadline)
 }
 
 void
+cs_watchdog_move (int number, gint64 deadline)
+{
+  if (number >= 0)
+    atomic_store (&slots[number].deadline, deadline);
+}
+
+void
 cs_watchdog_end (int number)
 {
   if (number >= 0)

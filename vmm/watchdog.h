@@ -19,6 +19,8 @@ bool cs_watchdog_supervise (int *status);
  * for cs_watchdog_end; -1, which that ignores, without a supervisor.  Any thread; no system call.
  */
 int cs_watchdog_begin (const char *name, gint64 deadline);
+/* Gives it another deadline. */
+void cs_watchdog_move (int number, gint64 deadline);
 void cs_watchdog_end (int number);
 
 #endif
