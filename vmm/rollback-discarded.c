@@ -1,4 +1,5 @@
-/* Pages of shared memory that were discarded and then only read: see rollback-pages.c. */
+/* Pages of memory in a file (shared or private) that were discarded and then only read: see
+ * rollback-pages.c. */
 #include "config.h"
 
 #include "vmm/rollback-pages-private.h"
@@ -64,7 +65,7 @@ cs_rollback_find_read (pid_t pid, const CsRamBlock *block, const CsBitmap *candi
 {
   CsMappingKind kind;
   if (!cs_mapping_kind (pid, block->host, block->used_length, &kind, NULL)
-      || kind != CS_MAPPING_SHARED_MEMORY)
+      || kind == CS_MAPPING_ANONYMOUS)
     return true;
   Look look = { .pid = pid, .block = block, .found = found };
   guint64 first, count;

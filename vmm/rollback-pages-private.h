@@ -47,7 +47,7 @@ cs_rollback_block (const CsRollbackPages *pages, guint i)
 }
 
 /* Adds to @found those of @candidates, pages of @block that are mapped, that hold only zeros, where
- * the block is shared memory. */
+ * the block is a file's. */
 bool cs_rollback_find_read (pid_t pid, const CsRamBlock *block, const CsBitmap *candidates,
                             CsBitmap *found, GError **error);
 

@@ -11,7 +11,7 @@
  *              what T has and QEMU's page tables do not counts as discarded.  In shared memory a
  *              page may be there without being mapped: it is then written for nothing.
  *
- * One kind is left: a page of shared memory that was discarded and then only read is mapped,
+ * One kind is left: a page of memory in a file that was discarded and then only read is mapped,
  * clean and zero.  Reading the first word of all clean mapped pages of a file finds those; this
  * is done while the VM runs, since a guest may not rely on such pages at all and the window is
  * small.

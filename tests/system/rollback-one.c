@@ -37,6 +37,7 @@
 #define DEADLINE (20 * G_USEC_PER_SEC)
 /* What the processes may grow by in a repeat. */
 #define GROWTH_KIB 4096
+#define GROWTH_FILES 3 /* what QEMU opens and closes by itself; a leak is one per rollback */
 
 typedef struct
 {
@@ -343,7 +344,8 @@ repeat (Session *session, char **arguments, GError **error)
                " -> %" G_GUINT64_FORMAT "\n",
                i == 0 ? "ours" : "QEMU's", before.files[i], after.files[i], before.kib[i],
                after.kib[i]);
-      if (after.files[i] > before.files[i] || after.kib[i] > before.kib[i] + GROWTH_KIB)
+      if (after.files[i] > before.files[i] + GROWTH_FILES
+          || after.kib[i] > before.kib[i] + GROWTH_KIB)
         return failed (error, "it grows");
     }
   return true;

@@ -74,6 +74,7 @@ set_up (PuppetKind kind)
                                       : base_seeds[i];
     }
   directory = fixture_directory ();
+  ck_assert (cs_store_init (directory, &error));
   store = fixture_open (directory);
   tracker = puppet_track (puppet);
   block = puppet_part (puppet, "ram", 0, N);
@@ -182,7 +183,7 @@ roll_back (CsImage *from, CsImage *to, const guint32 *seeds, guint64 budget, boo
   ck_assert (cs_rollback_pages_scan (pages, &error));
   ck_assert (cs_rollback_pages_is_whole (pages) == whole);
   cs_rollback_pages_count (pages, &count, &late);
-  ck_assert_uint_ge (late, 10);
+  ck_assert_uint_ge (late, whole ? 0 : 10);
   ck_assert_uint_ge (count, read + late);
   if (!whole && from == to)
     ck_assert_uint_lt (count, 1400); /* 760 discarded, the rest written */
