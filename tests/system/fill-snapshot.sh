@@ -13,10 +13,12 @@ is_filling() {
     compgen -G "$clusnapd_directory/journal/*.fill" >/dev/null
 }
 
-arm fill:hold
 for n in 1 2; do
     note "restore s$((n - 1)) at 1 MiB/s, snapshot s$n while it is filling"
     kill_all
+    disarm
+    nothing_in_the_journal
+    arm fill:hold
     clusnap -q restore c "s$((n - 1))" --fill-rate 1 --no-wait >/dev/null
     cluster_check --no-verify --wait-progress 1
     is_filling || fail "the fill was not held"
