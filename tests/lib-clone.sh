@@ -15,19 +15,20 @@ clone_check() {
 
 # clone_qmp CLONE NODE JSON, of a bare QEMU.
 clone_qmp() {
+    # shellcheck disable=SC2034
     local cluster_directory=$clones/$1/vm$2
     vm_qmp "$2" "$3"
 }
 
 clone_is_gone() {
-    ! ps -eo args | grep -F "$clones/$1/" | grep -q '^[^ ]*qemu-system'
+    ! pgrep -f "^[^ ]*qemu-system.*$clones/$1/" >/dev/null
 }
 
 # host_state FILE: all that a clone might leave behind: interfaces, processes, domains, files, roots.
 host_state() {
     {
         cluster_exec ip -o link | sed 's/^[0-9]*: \([^:@]*\).*/link \1/' | grep csc- || true
-        ps -eo args | grep -F "$tmp" | grep -E '^[^ ]*(nbdkit|qemu)' | grep -F "$clones" || true
+        pgrep -a -f "^[^ ]*(nbdkit|qemu-system).*$clones/" || true
         if command -v virsh >/dev/null && pgrep -x libvirtd >/dev/null; then
             virsh_system list --all --name | grep -F "${cluster_name}" || true
         fi
@@ -42,3 +43,21 @@ nothing_left() {
     host_state "$tmp/state-after"
     cmp -s "$1" "$tmp/state-after" || fail "something is left $2: $(diff "$1" "$tmp/state-after")"
 }
+
+# Whatever a test that failed left of its clones: by their records.
+clones_end() {
+    local record name pid
+    for record in "$clones"/*.json; do
+        [ -e "$record" ] || continue
+        for name in $(jq -r '.vms[].source.domain // empty' "$record"); do
+            virsh_system destroy "$name" >/dev/null 2>&1
+        done
+        for pid in $(pgrep -f "$clones/$(jq -r .name "$record")/"); do
+            kill "$pid" 2>/dev/null
+        done
+        for name in $(jq -r '(.bridges + .taps)[].name' "$record"); do
+            ip link delete "$name" 2>/dev/null
+        done
+    done
+}
+on_exit clones_end
