@@ -13,8 +13,9 @@ typedef struct
   CsJournal *journal;
   char *scratch_directory;
   char *log_directory;
-  int lock_fd;        /* flock: one clusnapd per run directory */
-  GThread *recoverer; /* NULL: the recovery left nothing to be tried again */
+  char *serve_directory; /* sockets of disk servers */
+  int lock_fd;           /* flock: one clusnapd per run directory */
+  GThread *recoverer;    /* NULL: the recovery left nothing to be tried again */
 
   /* under lock */
   GMutex lock;

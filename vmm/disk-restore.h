@@ -16,8 +16,11 @@ typedef struct CsDiskRestore CsDiskRestore;
  * image of a restore that was killed between switch and commit lies there: only the user can know
  * which one is right); REFUSED (a qcow2 file with internal snapshots, which would be lost); BUSY
  * (another restore of it is under way); NO_SPACE. */
+/* @lazy_backing: NULL, or nothing is filled in and this becomes the new image's backing image
+ * (lazy-disks.h); then @disk must not lie on a block device (REFUSED). */
 CsDiskRestore *cs_disk_restore_new (const CsDisk *disk, CsImage *image, guint volume,
-                                    GCancellable *cancellable, GError **error);
+                                    const char *lazy_backing, GCancellable *cancellable,
+                                    GError **error);
 
 /* Puts the new image in place ; the old one is kept beside it, as FILE.clusnap-old.  There
  * is an image at disk->filename at every moment.  A block device is overwritten here: that cannot

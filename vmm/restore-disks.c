@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "common/error.h"
+#include "common/fault.h"
 #include "common/fd.h"
 #include "vmm/restore-private.h"
 
@@ -14,6 +15,7 @@ typedef struct
 {
   const CsDisk *disk;
   guint volume;
+  char *lazy_backing; /* NULL: written before the VM starts */
   CsDiskRestore *result;
   GError *error;
 } DiskJob;
@@ -29,8 +31,8 @@ write_disk (gpointer data, gpointer user_data)
 {
   DiskJob *job = data;
   const DiskWork *work = user_data;
-  job->result =
-      cs_disk_restore_new (job->disk, work->image, job->volume, work->cancellable, &job->error);
+  job->result = cs_disk_restore_new (job->disk, work->image, job->volume, job->lazy_backing,
+                                     work->cancellable, &job->error);
 }
 
 /* Runs the jobs; each has a result or an error afterwards. */
@@ -66,8 +68,31 @@ collect (CsRestore *restore, DiskJob *jobs, guint n, GError **error)
           ok = false;
         }
       g_clear_error (&jobs[i].error);
+      g_clear_pointer (&jobs[i].lazy_backing, g_free);
     }
   return ok;
+}
+
+/* The disks that are filled while the VM runs, where there are such. */
+static bool
+plan_lazy_disks (CsRestore *restore, DiskJob *jobs, guint n, GError **error)
+{
+  for (guint i = 0; restore->serve_directory != NULL && i < n; i++)
+    {
+      if (!cs_lazy_disks_can (jobs[i].disk))
+        continue;
+      if (restore->lazy_disks == NULL)
+        restore->lazy_disks =
+            cs_lazy_disks_new (restore->store, restore->document->image, restore->document->source,
+                               restore->serve_directory, error);
+      if (restore->lazy_disks == NULL)
+        {
+          g_prefix_error (error, "VM '%s': ", restore->document->name);
+          return false;
+        }
+      jobs[i].lazy_backing = cs_lazy_disks_add (restore->lazy_disks, jobs[i].disk);
+    }
+  return true;
 }
 
 bool
@@ -83,7 +108,8 @@ cs_restore_write_disks (CsRestore *restore, GCancellable *cancellable, GError **
       jobs[i].volume = g_array_index (restore->document->disk_volumes, guint, i);
     }
   DiskWork work = { .image = restore->image, .cancellable = cancellable };
-  if (!run_jobs (jobs, n, &work, error) || !collect (restore, jobs, n, error))
+  if (!plan_lazy_disks (restore, jobs, n, error) || !run_jobs (jobs, n, &work, error)
+      || !collect (restore, jobs, n, error))
     return false;
   for (guint i = 0; i < n; i++)
     if (!cs_disk_restore_switch (g_ptr_array_index (restore->disks, i), error))
@@ -115,4 +141,40 @@ cs_restore_flush_disks (CsRestore *restore)
       if (fd >= 0)
         fdatasync (fd);
     }
+}
+
+bool
+cs_restore_disks_are_filling (CsRestore *restore)
+{
+  return restore->lazy_disks != NULL && !cs_lazy_disks_is_complete (restore->lazy_disks)
+         && (restore->lazy == NULL
+             || (cs_lazy_is_filled (restore->lazy) && cs_lazy_check (restore->lazy, NULL)));
+}
+
+bool
+cs_restore_step_disks (CsRestore *restore, GError **error)
+{
+  if (!cs_fault_point ("disk-fill", error))
+    return false;
+  bool ok = cs_monitor_is_alive (restore->monitor)
+                ? cs_lazy_disks_step (restore->lazy_disks, restore->monitor, error)
+                : cs_lazy_disks_finish_offline (restore->lazy_disks, error);
+  if (!ok)
+    g_prefix_error (error, "VM '%s': ", restore->document->name);
+  return ok;
+}
+
+bool
+cs_restore_hold_disks (CsRestore *restore, GError **error)
+{
+  return restore->lazy_disks == NULL
+         || cs_lazy_disks_hold (restore->lazy_disks, restore->monitor, error);
+}
+
+void
+cs_restore_disk_progress (CsRestore *restore, guint64 *done, guint64 *total)
+{
+  *done = *total = 0;
+  if (restore->lazy_disks != NULL)
+    cs_lazy_disks_progress (restore->lazy_disks, done, total);
 }

@@ -20,6 +20,7 @@
 
 #include "common/error.h"
 #include "common/fault.h"
+#include "common/json.h"
 #include "vmm/restore-feed.h"
 #include "vmm/restore-memory.h"
 #include "vmm/restore-private.h"
@@ -71,6 +72,7 @@ cs_restore_new (CsStore *store, json_object *vm, const CsRestoreOptions *options
   restore->is_lazy = options->lazy;
   restore->fill_rate = options->fill_rate;
   restore->disk_bitmap = g_strdup (options->disk_bitmap);
+  restore->serve_directory = options->lazy ? g_strdup (options->serve_directory) : NULL;
   if (options->log_directory != NULL)
     restore->log_path = make_log_path (options->log_directory, document->name);
   return g_steal_pointer (&restore);
@@ -97,10 +99,12 @@ cs_restore_free (CsRestore *restore)
   cs_tracker_free (restore->tracker);
   cs_monitor_close (restore->monitor);
   g_ptr_array_unref (restore->disks);
+  cs_lazy_disks_free (restore->lazy_disks);
   free_dirty (restore->dirty);
   g_clear_pointer (&restore->hint, g_array_unref);
   cs_image_free (restore->image);
   cs_restore_document_free (restore->document);
+  g_free (restore->serve_directory);
   g_free (restore->log_path);
   g_free (restore->disk_bitmap);
   g_free (restore);
@@ -129,7 +133,13 @@ check_cancelled (const CsRestore *restore, GCancellable *cancellable, GError **e
 static bool
 launch (CsRestore *restore, GError **error)
 {
-  restore->monitor = cs_source_launch (restore->document->source, restore->log_path, error);
+  g_autoptr (CsJson) source =
+      restore->lazy_disks != NULL
+          ? cs_lazy_disks_source (restore->lazy_disks, restore->document->source, error)
+          : json_object_get (restore->document->source);
+  if (source == NULL)
+    return false;
+  restore->monitor = cs_source_launch (source, restore->log_path, error);
   if (restore->monitor == NULL)
     return false;
   restore->state = RESTORE_LAUNCHED;
@@ -241,6 +251,8 @@ cs_restore_resume (CsRestore *restore, GError **error)
   if (!cs_monitor_cont (restore->monitor, error))
     return false;
   restore->state = RESTORE_RUNNING;
+  if (restore->lazy_disks != NULL)
+    cs_lazy_disks_keep (restore->lazy_disks);
   restore->times.resume = lap (&since);
   if (restore->lazy != NULL)
     cs_lazy_start_fill (restore->lazy);
@@ -258,7 +270,8 @@ cs_restore_progress (CsRestore *restore, guint64 *done, guint64 *total)
 bool
 cs_restore_is_filled (CsRestore *restore)
 {
-  return restore->lazy == NULL || cs_lazy_is_filled (restore->lazy);
+  return (restore->lazy == NULL || cs_lazy_is_filled (restore->lazy))
+         && !cs_restore_disks_are_filling (restore);
 }
 
 static CsBitmap **

@@ -24,7 +24,10 @@ typedef struct
   bool lazy;                 /* else all memory is loaded before resume */
   const char *log_directory; /* for a bare QEMU's output: NAME.log; NULL: none */
   int fill_rate;             /* MiB/s, 0: unbounded, CS_LAZY_RATE_ADAPTIVE (vmm/lazy.h) */
-  const char *disk_bitmap;   /* name of the bitmap to begin on every disk; NULL: none */
+  /* Where sockets of servers for disks that are filled while the VM runs are made (lazy-disks.h);
+   * QEMU must be able to pass through it.  NULL: all disks are written first. */
+  const char *serve_directory;
+  const char *disk_bitmap; /* name of the bitmap to begin on every disk; NULL: none */
 } CsRestoreOptions;
 
 /* @vm: the VM's document in the manifest (docs/manifest.md).  @store outlives the restore. */
@@ -36,9 +39,17 @@ bool cs_restore_resume (CsRestore *restore, GError **error);
  * and of free. */
 void cs_restore_commit_disks (CsRestore *restore);
 void cs_restore_progress (CsRestore *restore, guint64 *done, guint64 *total);
-/* Any thread, at once: nothing more will arrive (all is there, an error, QEMU is gone), so that
- * cs_restore_finish does not wait. */
+/* Any thread, at once: nothing more will arrive (all is there, disks as well; an error, QEMU is
+ * gone), so that cs_restore_finish does not wait. */
 bool cs_restore_is_filled (CsRestore *restore);
+/* Any thread: the memory is there, and disks are not; cs_restore_step_disks, by the owner and now
+ * and then, goes on with them.  */
+bool cs_restore_disks_are_filling (CsRestore *restore);
+bool cs_restore_step_disks (CsRestore *restore, GError **error);
+/* Before a capture: QEMU allows none while a disk is being filled.  The next step goes on. */
+bool cs_restore_hold_disks (CsRestore *restore, GError **error);
+/* Bytes.  Any thread. */
+void cs_restore_disk_progress (CsRestore *restore, guint64 *done, guint64 *total);
 bool cs_restore_finish (CsRestore *restore, GCancellable *cancellable, GError **error);
 void cs_restore_free (CsRestore *restore);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsRestore, cs_restore_free)
