@@ -148,7 +148,9 @@ cs_restore_disks_are_filling (CsRestore *restore)
 {
   return restore->lazy_disks != NULL && !cs_lazy_disks_is_complete (restore->lazy_disks)
          && (restore->lazy == NULL
-             || (cs_lazy_is_filled (restore->lazy) && cs_lazy_check (restore->lazy, NULL)));
+             || (cs_lazy_is_filled (restore->lazy)
+                 && (cs_lazy_check (restore->lazy, NULL)
+                     || !cs_monitor_is_alive (restore->monitor))));
 }
 
 bool
