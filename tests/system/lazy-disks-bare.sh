@@ -39,7 +39,8 @@ clusnap -q snapshot delete c one
 clusnap -q store gc
 clusnapd_kill
 server=$(jq -r .restore.disks.serve.pid "$clusnapd_directory"/journal/*.fill | head -n 1)
-kill "$server"
+# Not SIGTERM: nbdkit then answers with an error before it ends.
+kill -9 "$server"
 daemon_start
 all_lazy "clusnapd was killed"
 cluster_check --wait-progress 20
