@@ -22,11 +22,23 @@ clusnapd_start() {
         </dev/null >>"$clusnapd_directory/clusnapd.log" 2>&1) &
     clusnapd_pid=$!
     disown "$clusnapd_pid"
+    on_exit clusnapd_end_servers
     on_exit clusnapd_stop
     if ! wait_for 20 clusnapd_answers; then
         cat "$clusnapd_directory/clusnapd.log" >&2
         fail "clusnapd does not answer"
     fi
+}
+
+# Servers of disks that were still being filled.
+clusnapd_end_servers() {
+    local file
+    for file in /proc/[0-9]*/cmdline; do
+        if tr '\0' ' ' <"$file" 2>/dev/null | grep -qF -- "--unix $clusnapd_directory/serve/"; then
+            file=${file#/proc/}
+            kill "${file%/cmdline}" 2>/dev/null || true
+        fi
+    done
 }
 
 clusnapd_runs() {

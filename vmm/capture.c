@@ -63,6 +63,9 @@ check_vm (CsCapture *capture, GError **error)
   if (!cs_tracker_probe (error) || !cs_vm_open (vm, error))
     return false;
   capture->monitor = cs_vm_monitor (vm);
+  CsRestore *filling = cs_vm_filling (vm);
+  if (filling != NULL && !cs_restore_hold_disks (filling, error))
+    return false;
   if (!cs_precheck (capture->monitor, error))
     return false;
   capture->summary = cs_precheck_summary (capture->monitor, error);

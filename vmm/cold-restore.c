@@ -67,15 +67,17 @@ cs_cold_restore_load (CsColdRestore *cold, GCancellable *cancellable, GError **e
 {
   const CsColdRestoreOptions *options = &cold->options;
   g_autofree char *bitmap = g_strdup_printf ("clusnap-%08x%08x", g_random_int (), g_random_int ());
-  CsRestoreOptions how = { .lazy = options->lazy,
-                           .fill_rate = options->fill_rate,
-                           .has_disks = is_clone (cold),
-                           .journal = is_clone (cold) ? NULL : options->daemon->journal,
-                           .ref = options->vm->ref,
-                           .job = options->job,
-                           .log_directory = is_clone (cold) ? options->clone_directory
-                                                            : options->daemon->log_directory,
-                           .disk_bitmap = bitmap };
+  CsRestoreOptions how = {
+    .lazy = options->lazy,
+    .fill_rate = options->fill_rate,
+    .has_disks = is_clone (cold),
+    .serve_directory = is_clone (cold) ? NULL : options->daemon->serve_directory,
+    .journal = is_clone (cold) ? NULL : options->daemon->journal,
+    .ref = options->vm->ref,
+    .job = options->job,
+    .log_directory = is_clone (cold) ? options->clone_directory : options->daemon->log_directory,
+    .disk_bitmap = bitmap
+  };
   cs_vm_reset (options->vm);
   cold->restore = cs_restore_new (options->store, options->document, &how, error);
   if (cold->restore == NULL || !cs_restore_load (cold->restore, cancellable, error))

@@ -8,6 +8,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <glib/gstdio.h>
 #include <sys/file.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -17,6 +18,7 @@ enum
   LOCK_RETRIES = 200,  /* while a clusnapd that was killed is being taken apart */
   LOCK_RETRY = 10000,  /* us */
   CLAIM_RETRY = 20000, /* us between two attempts to claim a VM that a job holds */
+  DISK_STEP = 500000,  /* us between two looks at disks that are being filled */
 };
 
 static bool
@@ -56,6 +58,7 @@ cs_daemon_new (const char *state_directory, const char *run_directory,
   daemon->log_directory = g_strdup (log_directory);
   daemon->clones_directory = g_build_filename (state_directory, "clones", NULL);
   daemon->clones = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
+  daemon->serve_directory = g_build_filename (run_directory, "serve", NULL);
   const char *directories[] = { run_directory, daemon->scratch_directory, daemon->log_directory };
   for (gsize i = 0; i < G_N_ELEMENTS (directories); i++)
     if (g_mkdir_with_parents (directories[i], 0700) < 0)
@@ -63,6 +66,18 @@ cs_daemon_new (const char *state_directory, const char *run_directory,
         cs_error_set_errno (error, errno, "cannot make directory '%s'", directories[i]);
         return NULL;
       }
+  /* QEMU of another user passes through, to the sockets; what else lies there has modes of its own.
+   */
+  if (g_mkdir (daemon->serve_directory, 0711) < 0 && errno != EEXIST)
+    {
+      cs_error_set_errno (error, errno, "cannot make directory '%s'", daemon->serve_directory);
+      return NULL;
+    }
+  if (chmod (daemon->serve_directory, 0711) < 0 || chmod (run_directory, 0711) < 0)
+    {
+      cs_error_set_errno (error, errno, "cannot open '%s' for QEMU", daemon->serve_directory);
+      return NULL;
+    }
   if (!lock_run_directory (daemon, run_directory, error))
     return NULL;
   g_cond_init (&daemon->ended);
@@ -92,6 +107,7 @@ cs_daemon_free (CsDaemon *daemon)
   g_free (daemon->log_directory);
   g_free (daemon->clones_directory);
   g_hash_table_unref (daemon->clones);
+  g_free (daemon->serve_directory);
   g_mutex_clear (&daemon->lock);
   g_cond_clear (&daemon->filled);
   g_cond_clear (&daemon->ended);
@@ -156,6 +172,7 @@ typedef struct
 {
   CsDaemon *daemon;
   CsVm *vm;
+  bool warned;
 } FillWatch;
 
 /* The end of filling stops the VM for a moment: who would resume it should we be killed?  A VM that
@@ -209,6 +226,31 @@ commit_disks (gpointer data, GError **error)
   return true;
 }
 
+static bool
+step_disks_task (gpointer data, GError **error)
+{
+  CsRestore *restore = cs_vm_filling (data);
+  return restore == NULL || cs_restore_step_disks (restore, error);
+}
+
+/* A job that has the VM claimed comes first; a failure (of the store, of libvirt) may pass. */
+static void
+step_disks (FillWatch *watch)
+{
+  CsVm *vm = watch->vm;
+  g_autoptr (GError) error = NULL;
+  if (cs_vm_claim_briefly (vm, "filling its disks", NULL))
+    {
+      bool ok = cs_worker_run (vm->worker, step_disks_task, vm, &error);
+      cs_vm_release (vm);
+      if (!ok && !watch->warned)
+        g_warning ("%s; trying again", error->message);
+      watch->warned = !ok;
+    }
+  if (!cs_vm_fill_is_complete (vm))
+    g_usleep (DISK_STEP);
+}
+
 static gpointer
 watch_filling (gpointer data)
 {
@@ -216,7 +258,10 @@ watch_filling (gpointer data)
   CsVm *vm = watch->vm;
   cs_worker_run (vm->worker, commit_disks, watch, NULL);
   while (!cs_vm_fill_is_complete (vm))
-    g_usleep (CLAIM_RETRY);
+    if (cs_vm_disks_are_filling (vm))
+      step_disks (watch);
+    else
+      g_usleep (CLAIM_RETRY);
   while (!cs_vm_claim_briefly (vm, "the end of a restore", NULL))
     g_usleep (CLAIM_RETRY);
   /* What failed stays in the journal: a clusnapd that starts anew tries again, and until then the

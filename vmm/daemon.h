@@ -14,6 +14,7 @@ typedef struct
   char *scratch_directory;
   char *log_directory;
   char *clones_directory; /* of the clones' records (clone.h) */
+  char *serve_directory;  /* sockets of disk servers */
   int lock_fd;            /* flock: one clusnapd per run directory */
   GThread *recoverer;     /* NULL: the recovery left nothing to be tried again */
 

@@ -129,15 +129,24 @@ fill_raw (Filler *filler, bool block_device, CsImage *image, guint volume, GErro
   return copy (filler, image, volume, error);
 }
 
-static bool
-create_qcow2 (const CsDisk *disk, const char *path, GError **error)
+bool
+cs_disk_create_qcow2 (const CsDisk *disk, const char *lazy_backing, const char *path,
+                      GError **error)
 {
   g_autofree char *options =
       g_strdup_printf ("cluster_size=%" G_GUINT64_FORMAT, disk->cluster_size);
   g_autofree char *size = g_strdup_printf ("%" G_GUINT64_FORMAT, disk->size);
   const char *argv[16] = { "qemu-img", "create", "-q", "-f", "qcow2", "-o", options };
   guint n = 7;
-  if (disk->backing_file != NULL)
+  if (lazy_backing != NULL)
+    {
+      argv[n++] = "-u";
+      argv[n++] = "-b";
+      argv[n++] = lazy_backing;
+      argv[n++] = "-F";
+      argv[n++] = "raw";
+    }
+  else if (disk->backing_file != NULL)
     {
       argv[n++] = "-b";
       argv[n++] = disk->backing_file;
@@ -162,7 +171,7 @@ create_qcow2 (const CsDisk *disk, const char *path, GError **error)
 static bool
 fill_qcow2 (Filler *filler, CsImage *image, guint volume, GError **error)
 {
-  if (!create_qcow2 (filler->disk, filler->path, error))
+  if (!cs_disk_create_qcow2 (filler->disk, NULL, filler->path, error))
     return false;
   /* Flushing is for commit: the old image is kept until then. */
   const char *argv[] = { "qemu-nbd",       "--format=qcow2",

@@ -18,4 +18,9 @@ bool cs_disk_fill (const CsDisk *disk, const char *path, int fd, bool block_devi
 bool cs_disk_fill_above (const CsDisk *disk, const char *path, CsNbd *top, CsImage *image,
                          guint volume, GCancellable *cancellable, GError **error);
 
+/* The same file without content; with @lazy_backing (NULL: none; not opened) instead of the backing
+ * image of @disk. */
+bool cs_disk_create_qcow2 (const CsDisk *disk, const char *lazy_backing, const char *path,
+                           GError **error);
+
 #endif

@@ -6,6 +6,7 @@
 #include "common/fd.h"
 #include "vmm/block-graph.h"
 #include "vmm/disk-file.h"
+#include "vmm/lazy-disks.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -137,7 +138,7 @@ take_backing (const Query *query, CsDisk *disk, json_object *image)
 {
   const char *file = cs_json_string (image, "backing-filename");
   const char *format = cs_json_string (image, "backing-filename-format");
-  if (file == NULL || file[0] == '\0')
+  if (file == NULL || file[0] == '\0' || cs_lazy_disks_is_ours (file))
     return;
   /* Old images do not record it; QEMU found it by looking. */
   const char *backing = cs_block_graph_child (query->graph, disk->node, "backing");

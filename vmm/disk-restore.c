@@ -31,6 +31,7 @@ struct CsDiskRestore
   CsDisk *disk; /* a copy */
   CsImage *image;
   guint volume;
+  char *lazy_backing; /* NULL: filled here */
   GCancellable *cancellable;
   char *path; /* symbolic links resolved */
   char *new_path;
@@ -145,6 +146,8 @@ make_new (CsDiskRestore *restore, const struct stat *old, GError **error)
           || fchmod (restore->fd, old->st_mode & 07777) < 0))
     return cs_error_set_errno (error, errno, "cannot give '%s' its owner and mode",
                                restore->new_path);
+  if (restore->lazy_backing != NULL)
+    return cs_disk_create_qcow2 (restore->disk, restore->lazy_backing, restore->new_path, error);
   return cs_disk_fill (restore->disk, restore->new_path, restore->fd, false, restore->image,
                        restore->volume, restore->cancellable, error);
 }
@@ -176,8 +179,8 @@ disk_copy (const CsDisk *disk)
 }
 
 CsDiskRestore *
-cs_disk_restore_new (const CsDisk *disk, CsImage *image, guint volume, GCancellable *cancellable,
-                     GError **error)
+cs_disk_restore_new (const CsDisk *disk, CsImage *image, guint volume, const char *lazy_backing,
+                     GCancellable *cancellable, GError **error)
 {
   g_autoptr (CsDiskRestore) restore = g_new0 (CsDiskRestore, 1);
   g_autofree char *resolved = realpath (disk->filename, NULL);
@@ -185,6 +188,7 @@ cs_disk_restore_new (const CsDisk *disk, CsImage *image, guint volume, GCancella
   restore->disk = disk_copy (disk);
   restore->image = image;
   restore->volume = volume;
+  restore->lazy_backing = g_strdup (lazy_backing);
   restore->cancellable = cancellable != NULL ? g_object_ref (cancellable) : NULL;
   restore->path = g_strdup (resolved != NULL ? resolved : disk->filename);
   restore->new_path = g_strconcat (restore->path, ".clusnap-new", NULL);
@@ -305,6 +309,7 @@ cs_disk_restore_free (CsDiskRestore *restore)
   cs_fd_cleanup (&restore->fd);
   g_clear_object (&restore->cancellable);
   cs_disk_free (restore->disk);
+  g_free (restore->lazy_backing);
   g_free (restore->path);
   g_free (restore->new_path);
   g_free (restore->old_path);

@@ -15,9 +15,12 @@ typedef struct CsDiskRestore CsDiskRestore;
  * is written until cs_disk_restore_switch.  @cancellable may be NULL.  Errors: EXISTS (the old
  * image of a restore lies there that nobody made good, as when the host went down: only the user
  * can know which one is right); REFUSED (a qcow2 file with internal snapshots, which would be
- * lost); BUSY (another restore of it is under way); NO_SPACE. */
+ * lost); BUSY (another restore of it is under way); NO_SPACE.
+ * @lazy_backing: NULL, or nothing is filled in and this becomes the new image's backing image
+ * (lazy-disks.h); then @disk must not lie on a block device (REFUSED). */
 CsDiskRestore *cs_disk_restore_new (const CsDisk *disk, CsImage *image, guint volume,
-                                    GCancellable *cancellable, GError **error);
+                                    const char *lazy_backing, GCancellable *cancellable,
+                                    GError **error);
 
 /* Puts the new image in place ; the old one is kept beside it, as FILE.clusnap-old.  There
  * is an image at disk->filename at every moment.  A block device is overwritten here: that cannot

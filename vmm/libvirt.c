@@ -7,6 +7,9 @@
 
 #include <libvirt/virterror.h>
 #include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
 
 /* libvirt pings its server this often, and gives up after as many lost answers. */
 #define KEEPALIVE_INTERVAL 5
@@ -132,4 +135,26 @@ cs_libvirt_connect (const char *uri, GError **error)
   /* No keepalive is no error: an in-process driver has no server to lose. */
   virConnectSetKeepAlive (connection, KEEPALIVE_INTERVAL, KEEPALIVE_COUNT);
   return connection;
+}
+
+bool
+cs_libvirt_qemu_owner (virConnectPtr connection, uid_t *uid, gid_t *gid, GError **error)
+{
+  /* <secmodel><model>dac</model>...<baselabel type='kvm'>+UID:+GID</baselabel> */
+  char *text = virConnectGetCapabilities (connection);
+  if (text == NULL)
+    return cs_libvirt_set_error (error, "cannot ask libvirt which user its QEMUs are");
+  const char *model = strstr (text, "<model>dac</model>");
+  const char *label = model != NULL ? strstr (model, "<baselabel ") : NULL;
+  unsigned user, group;
+  bool found =
+      label != NULL && sscanf (label, "<baselabel type='%*[a-z]'>+%u:+%u", &user, &group) == 2;
+  free (text);
+  if (found)
+    {
+      *uid = user;
+      *gid = group;
+    }
+  /* Else QEMU is whatever libvirtd is. */
+  return true;
 }

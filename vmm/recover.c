@@ -24,6 +24,7 @@
 #include "vmm/daemon.h"
 #include "vmm/disk.h"
 #include "vmm/host-rollback.h"
+#include "vmm/lazy-disks.h"
 #include "vmm/restore-journal.h"
 
 enum
@@ -47,6 +48,17 @@ was_released (CsDaemon *daemon, json_object *entry)
   return job != NULL && cs_journal_is_marked (daemon->journal, job);
 }
 
+/* Servers of the new disks. */
+static void
+undo_serving (CsDaemon *daemon, json_object *entry)
+{
+  json_object *serving = cs_json_member_object (entry, "serving");
+  const char *path = cs_json_string (entry, "store");
+  CsStore *store = serving != NULL && path != NULL ? cs_daemon_store (daemon, path, NULL) : NULL;
+  if (store != NULL)
+    cs_lazy_disks_undo (store, serving);
+}
+
 static void
 undo_load (CsDaemon *daemon, json_object *entry)
 {
@@ -57,6 +69,7 @@ undo_load (CsDaemon *daemon, json_object *entry)
       g_warning ("a restore that was interrupted cannot be undone: %s", error->message);
       return;
     }
+  undo_serving (daemon, entry);
   g_message ("VM '%s': undid its restore, which was interrupted", ref->name);
   cs_journal_remove (daemon->journal, "fill", ref);
   cs_journal_remove (daemon->journal, "load", ref);
@@ -131,6 +144,25 @@ resume_filling (gpointer data, GError **error)
   return true;
 }
 
+/* A VM that ended while its disks were being filled: they get the rest now, before anybody starts
+ * it again.  Delays our start; where it fails the entry stays for the next one. */
+static bool
+fill_offline (CsDaemon *daemon, json_object *entry, GError **error)
+{
+  json_object *restore = cs_json_member_object (entry, "restore");
+  json_object *disks = cs_json_member_object (restore, "disks");
+  json_object *document = cs_json_member_object (restore, "vm");
+  const char *path = cs_json_string (entry, "store");
+  if (disks == NULL)
+    return true;
+  CsStore *store = cs_daemon_store (daemon, path ? path : "", error);
+  g_autoptr (CsLazyDisks) lazy = NULL;
+  if (store != NULL)
+    lazy =
+        cs_lazy_disks_from_json (store, cs_json_member_object (document, "source"), disks, error);
+  return lazy != NULL && cs_lazy_disks_finish_offline (lazy, error);
+}
+
 /* Whose fill goes on: added to @filling. */
 static bool
 recover_filling (CsDaemon *daemon, json_object *entry, GPtrArray *filling, GError **error)
@@ -140,6 +172,11 @@ recover_filling (CsDaemon *daemon, json_object *entry, GPtrArray *filling, GErro
     return false;
   if (!cs_journal_is_current (entry))
     {
+      if (!fill_offline (daemon, entry, error))
+        {
+          g_prefix_error (error, "VM '%s': its disks are still lazy: ", ref->name);
+          return false;
+        }
       cs_journal_remove (daemon->journal, "fill", ref);
       return true;
     }

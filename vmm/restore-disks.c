@@ -15,6 +15,7 @@ typedef struct
 {
   const CsDisk *disk;
   guint volume;
+  char *lazy_backing; /* NULL: written before the VM starts */
   CsDiskRestore *result;
   GError *error;
 } DiskJob;
@@ -30,8 +31,8 @@ write_disk (gpointer data, gpointer user_data)
 {
   DiskJob *job = data;
   const DiskWork *work = user_data;
-  job->result =
-      cs_disk_restore_new (job->disk, work->image, job->volume, work->cancellable, &job->error);
+  job->result = cs_disk_restore_new (job->disk, work->image, job->volume, job->lazy_backing,
+                                     work->cancellable, &job->error);
 }
 
 /* Runs the jobs; each has a result or an error afterwards. */
@@ -67,8 +68,33 @@ collect (CsRestore *restore, DiskJob *jobs, guint n, GError **error)
           ok = false;
         }
       g_clear_error (&jobs[i].error);
+      g_clear_pointer (&jobs[i].lazy_backing, g_free);
     }
   return ok;
+}
+
+/* The disks that are filled while the VM runs, where there are such. */
+static bool
+plan_lazy_disks (CsRestore *restore, DiskJob *jobs, guint n, GError **error)
+{
+  for (guint i = 0; restore->serve_directory != NULL && i < n; i++)
+    {
+      if (!cs_lazy_disks_can (jobs[i].disk))
+        continue;
+      if (restore->lazy_disks == NULL)
+        restore->lazy_disks =
+            cs_lazy_disks_new (restore->store, restore->document->image, restore->document->source,
+                               restore->serve_directory, error);
+      if (restore->lazy_disks == NULL)
+        {
+          g_prefix_error (error, "VM '%s': ", restore->document->name);
+          return false;
+        }
+      jobs[i].lazy_backing = cs_lazy_disks_add (restore->lazy_disks, jobs[i].disk);
+    }
+  return restore->lazy_disks == NULL
+         || cs_restore_journal_serving (restore->journal, cs_store_path (restore->store),
+                                        cs_lazy_disks_to_json (restore->lazy_disks), error);
 }
 
 bool
@@ -84,8 +110,8 @@ cs_restore_write_disks (CsRestore *restore, GCancellable *cancellable, GError **
       jobs[i].volume = g_array_index (restore->document->disk_volumes, guint, i);
     }
   DiskWork work = { .image = restore->image, .cancellable = cancellable };
-  if (!run_jobs (jobs, n, &work, error) || !collect (restore, jobs, n, error)
-      || !cs_fault_point ("disks", error)
+  if (!plan_lazy_disks (restore, jobs, n, error) || !run_jobs (jobs, n, &work, error)
+      || !collect (restore, jobs, n, error) || !cs_fault_point ("disks", error)
       || !cs_restore_journal_switching (restore->journal, error))
     return false;
   for (guint i = 0; i < n; i++)
@@ -118,4 +144,42 @@ cs_restore_flush_disks (CsRestore *restore)
       if (fd >= 0)
         fdatasync (fd);
     }
+}
+
+bool
+cs_restore_disks_are_filling (CsRestore *restore)
+{
+  return restore->lazy_disks != NULL && !cs_lazy_disks_is_complete (restore->lazy_disks)
+         && (restore->lazy == NULL
+             || (cs_lazy_is_filled (restore->lazy)
+                 && (cs_lazy_check (restore->lazy, NULL)
+                     || !cs_monitor_is_alive (restore->monitor))));
+}
+
+bool
+cs_restore_step_disks (CsRestore *restore, GError **error)
+{
+  if (!cs_fault_point ("disk-fill", error))
+    return false;
+  bool ok = cs_monitor_is_alive (restore->monitor)
+                ? cs_lazy_disks_step (restore->lazy_disks, restore->monitor, error)
+                : cs_lazy_disks_finish_offline (restore->lazy_disks, error);
+  if (!ok)
+    g_prefix_error (error, "VM '%s': ", restore->document->name);
+  return ok;
+}
+
+bool
+cs_restore_hold_disks (CsRestore *restore, GError **error)
+{
+  return restore->lazy_disks == NULL
+         || cs_lazy_disks_hold (restore->lazy_disks, restore->monitor, error);
+}
+
+void
+cs_restore_disk_progress (CsRestore *restore, guint64 *done, guint64 *total)
+{
+  *done = *total = 0;
+  if (restore->lazy_disks != NULL)
+    cs_lazy_disks_progress (restore->lazy_disks, done, total);
 }

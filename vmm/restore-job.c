@@ -437,19 +437,22 @@ cs_rpc_restore_release (CsRpcPeer *peer, json_object *params, GError **error)
 static void
 report_filling (CsRpcPeer *peer, const RestoreJob *job)
 {
-  guint64 done = 0, total = 0;
+  guint64 done = 0, total = 0, disk_done = 0, disk_total = 0;
   for (guint i = 0; i < job->participants->len; i++)
     {
       CsVmFill fill;
       cs_vm_fill (participant (job, i)->member.vm, &fill);
       done += fill.done;
       total += fill.total;
+      disk_done += fill.disk_done;
+      disk_total += fill.disk_total;
     }
+  bool disks = done == total && disk_total > 0;
   json_object *event = json_object_new_object ();
   cs_json_add_string (event, "event", "progress");
-  cs_json_add_string (event, "text", "filling memory");
-  cs_json_add_uint (event, "done", done);
-  cs_json_add_uint (event, "total", total);
+  cs_json_add_string (event, "text", disks ? "filling disks" : "filling memory");
+  cs_json_add_uint (event, "done", disks ? disk_done : done);
+  cs_json_add_uint (event, "total", disks ? disk_total : total);
   cs_rpc_peer_notify (peer, event);
 }
 
@@ -497,6 +500,7 @@ cs_rpc_restore_wait (CsRpcPeer *peer, json_object *params, GError **error)
       cs_json_add_uint (vm, "faults", fill.faults);
       cs_json_add_uint (vm, "prefetched", fill.prefetched);
       cs_json_add_uint (vm, "pages", fill.total);
+      cs_json_add_uint (vm, "disk-bytes", fill.disk_total);
       json_object_array_add (vms, vm);
       if (fill.failure != NULL)
         g_string_append_printf (failures, "%s%s", failures->len > 0 ? "; " : "", fill.failure);

@@ -59,6 +59,18 @@ cs_restore_journal_free (CsRestoreJournal *self)
 }
 
 bool
+cs_restore_journal_serving (CsRestoreJournal *self, const char *store, json_object *serving,
+                            GError **error)
+{
+  g_autoptr (CsJson) own = serving;
+  if (self == NULL)
+    return true;
+  cs_json_add_string (self->content, "store", store);
+  json_object_object_add (self->content, "serving", g_steal_pointer (&own));
+  return write_entry (self, 0, error);
+}
+
+bool
 cs_restore_journal_switching (CsRestoreJournal *self, GError **error)
 {
   if (self == NULL)

@@ -2,6 +2,7 @@
  * started again can undo it:
  *
  *   {"job": of the restore, "source": manifest.md's, "disks": [disk-undo.h's records],
+ *    "store" and "serving": of servers of the new disks, where there are such (lazy-disks.h),
  *    "since": start time of the clusnapd that loads, "pid" and "start-time": of QEMU, 0 before}
  *
  * Once all VMs of a job are loaded and restore.release has begun the journal has a mark with the
@@ -18,6 +19,10 @@ CsRestoreJournal *cs_restore_journal_new (CsJournal *journal, const CsVmRef *ref
                                           json_object *source, GPtrArray *disks, GError **error);
 void cs_restore_journal_free (CsRestoreJournal *self);
 
+/* @serving (taken): lazy-disks.h's record, of disks in the store at @store; NULL @self: as below.
+ */
+bool cs_restore_journal_serving (CsRestoreJournal *self, const char *store, json_object *serving,
+                                 GError **error);
 /* The new images are complete, none was switched to.  NULL does nothing. */
 bool cs_restore_journal_switching (CsRestoreJournal *self, GError **error);
 /* QEMU was started. */

@@ -1,5 +1,6 @@
 /* How a VM that is still filling survives clusnapd:
- *   {"vm": the manifest's document, "running": bool, "lazy": vmm/lazy.h} */
+ *   {"vm": the manifest's document, "running": bool, "lazy": vmm/lazy.h,
+ *    "disks": vmm/lazy-disks.h, where some are filled while the VM runs} */
 #include "config.h"
 
 #include "common/error.h"
@@ -16,6 +17,8 @@ cs_restore_to_json (CsRestore *restore)
   json_object_object_add (object, "running",
                           json_object_new_boolean (restore->state == RESTORE_RUNNING));
   json_object_object_add (object, "lazy", cs_lazy_to_json (restore->lazy));
+  if (restore->lazy_disks != NULL)
+    json_object_object_add (object, "disks", cs_lazy_disks_to_json (restore->lazy_disks));
   return object;
 }
 
@@ -44,12 +47,17 @@ connect_source (json_object *source, GError **error)
 }
 
 static bool
-take_up (CsRestore *restore, json_object *lazy, bool running, GError **error)
+take_up (CsRestore *restore, json_object *lazy, json_object *disks, bool running, GError **error)
 {
   /* First: QEMU's main loop may be waiting in a fault, deaf to its monitor. */
   g_autofree char *name = g_strdup_printf ("VM '%s'", restore->document->name);
   restore->lazy = cs_lazy_from_json (lazy, name, restore->image, error);
   if (restore->lazy == NULL)
+    return false;
+  if (disks != NULL
+      && (restore->lazy_disks =
+              cs_lazy_disks_from_json (restore->store, restore->document->source, disks, error))
+             == NULL)
     return false;
   restore->monitor = connect_source (restore->document->source, error);
   if (restore->monitor == NULL)
@@ -80,7 +88,9 @@ cs_restore_from_json (CsStore *store, json_object *object, GError **error)
   if (document == NULL)
     return NULL;
   g_autoptr (CsRestore) restore = cs_restore_alloc (store, document, error);
-  if (restore == NULL || !take_up (restore, lazy, json_object_get_boolean (running), error))
+  if (restore == NULL
+      || !take_up (restore, lazy, json_object_object_get (object, "disks"),
+                   json_object_get_boolean (running), error))
     return NULL;
   return g_steal_pointer (&restore);
 }

@@ -3,6 +3,7 @@
 #ifndef CS_VMM_RESTORE_PRIVATE_H
 #define CS_VMM_RESTORE_PRIVATE_H
 
+#include "vmm/lazy-disks.h"
 #include "vmm/restore-document.h"
 #include "vmm/restore-journal.h"
 #include "vmm/restore.h"
@@ -25,14 +26,16 @@ struct CsRestore
   bool is_lazy;
   int fill_rate;
   bool has_disks;
-  char *log_path;    /* of a bare QEMU */
-  char *disk_bitmap; /* NULL: none */
+  char *serve_directory; /* NULL: no lazy disks */
+  char *log_path;        /* of a bare QEMU */
+  char *disk_bitmap;     /* NULL: none */
 
   /* The owner's (the VM's worker). */
   RestoreState state;
   bool committed;
   CsRestoreJournal *journal; /* NULL: none */
   GPtrArray *disks;          /* of CsDiskRestore; switched, not yet committed */
+  CsLazyDisks *lazy_disks;   /* set once, while loading; NULL: none */
   CsMonitor *monitor;
   GArray *hint;       /* of CsTouch: what an earlier restore touched first; or NULL */
   CsLazy *lazy;       /* set once, while loading; NULL: all is loaded eagerly */

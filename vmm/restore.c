@@ -20,6 +20,7 @@
 
 #include "common/error.h"
 #include "common/fault.h"
+#include "common/json.h"
 #include "vmm/restore-feed.h"
 #include "vmm/restore-memory.h"
 #include "vmm/restore-private.h"
@@ -72,6 +73,7 @@ cs_restore_new (CsStore *store, json_object *vm, const CsRestoreOptions *options
   restore->fill_rate = options->fill_rate;
   restore->has_disks = options->has_disks;
   restore->disk_bitmap = g_strdup (options->disk_bitmap);
+  restore->serve_directory = options->lazy ? g_strdup (options->serve_directory) : NULL;
   if (options->log_directory != NULL)
     restore->log_path = make_log_path (options->log_directory, document->name);
   if (options->journal != NULL)
@@ -107,10 +109,12 @@ cs_restore_free (CsRestore *restore)
   cs_monitor_close (restore->monitor);
   g_ptr_array_unref (restore->disks);
   cs_restore_journal_free (restore->journal);
+  cs_lazy_disks_free (restore->lazy_disks);
   free_dirty (restore->dirty);
   g_clear_pointer (&restore->hint, g_array_unref);
   cs_image_free (restore->image);
   cs_restore_document_free (restore->document);
+  g_free (restore->serve_directory);
   g_free (restore->log_path);
   g_free (restore->disk_bitmap);
   g_free (restore);
@@ -139,7 +143,13 @@ check_cancelled (const CsRestore *restore, GCancellable *cancellable, GError **e
 static bool
 launch (CsRestore *restore, GError **error)
 {
-  restore->monitor = cs_source_launch (restore->document->source, restore->log_path, error);
+  g_autoptr (CsJson) source =
+      restore->lazy_disks != NULL
+          ? cs_lazy_disks_source (restore->lazy_disks, restore->document->source, error)
+          : json_object_get (restore->document->source);
+  if (source == NULL)
+    return false;
+  restore->monitor = cs_source_launch (source, restore->log_path, error);
   if (restore->monitor == NULL)
     return false;
   restore->state = RESTORE_LAUNCHED;
@@ -263,6 +273,8 @@ void
 cs_restore_commit (CsRestore *restore)
 {
   restore->committed = true;
+  if (restore->lazy_disks != NULL)
+    cs_lazy_disks_keep (restore->lazy_disks);
 }
 
 void
@@ -276,7 +288,8 @@ cs_restore_progress (CsRestore *restore, guint64 *done, guint64 *total)
 bool
 cs_restore_is_filled (CsRestore *restore)
 {
-  return restore->lazy == NULL || cs_lazy_is_filled (restore->lazy);
+  return (restore->lazy == NULL || cs_lazy_is_filled (restore->lazy))
+         && !cs_restore_disks_are_filling (restore);
 }
 
 static CsBitmap **

@@ -30,7 +30,10 @@ typedef struct
                                 remove (restore-journal.h); NULL: none */
   const CsVmRef *ref;
   const char *job;
-  bool has_disks;          /* its disks are made already (a clone's): they are not written */
+  bool has_disks; /* its disks are made already (a clone's): they are not written */
+  /* Where sockets of servers for disks that are filled while the VM runs are made (lazy-disks.h);
+   * QEMU must be able to pass through it.  NULL: all disks are written first. */
+  const char *serve_directory;
   const char *disk_bitmap; /* name of the bitmap to begin on every disk; NULL: none */
 } CsRestoreOptions;
 
@@ -45,9 +48,17 @@ void cs_restore_commit (CsRestore *restore);
  * and of free. */
 void cs_restore_commit_disks (CsRestore *restore);
 void cs_restore_progress (CsRestore *restore, guint64 *done, guint64 *total);
-/* Any thread, at once: nothing more will arrive (all is there, an error, QEMU is gone), so that
- * cs_restore_finish does not wait. */
+/* Any thread, at once: nothing more will arrive (all is there, disks as well; an error, QEMU is
+ * gone), so that cs_restore_finish does not wait. */
 bool cs_restore_is_filled (CsRestore *restore);
+/* Any thread: the memory is there, and disks are not; cs_restore_step_disks, by the owner and now
+ * and then, goes on with them.  */
+bool cs_restore_disks_are_filling (CsRestore *restore);
+bool cs_restore_step_disks (CsRestore *restore, GError **error);
+/* Before a capture: QEMU allows none while a disk is being filled.  The next step goes on. */
+bool cs_restore_hold_disks (CsRestore *restore, GError **error);
+/* Bytes.  Any thread. */
+void cs_restore_disk_progress (CsRestore *restore, guint64 *done, guint64 *total);
 bool cs_restore_finish (CsRestore *restore, GCancellable *cancellable, GError **error);
 void cs_restore_free (CsRestore *restore);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsRestore, cs_restore_free)

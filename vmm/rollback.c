@@ -71,6 +71,9 @@ check_vm (CsRollback *rollback, GError **error)
     return false;
   rollback->monitor = cs_vm_monitor (vm);
   rollback->tracker = cs_vm_tracker (vm);
+  CsRestore *filling = cs_vm_filling (vm);
+  if (filling != NULL && !cs_restore_hold_disks (filling, error))
+    return false;
   if (!cs_precheck (rollback->monitor, error)
       || !cs_restore_document_check_qemu (rollback->document, rollback->monitor, error)
       || !cs_disks_cleanup (rollback->monitor, vm->base ? vm->base->bitmap : NULL, error))

@@ -200,10 +200,11 @@ take_dirty (CsVm *vm, CsRestore *restore)
 void
 cs_vm_end_filling (CsVm *vm, const char *failure)
 {
-  guint64 done, total;
+  guint64 done, total, disk_done, disk_total;
   CsRestoreTimes times;
   CsRestore *restore = cs_vm_filling (vm);
   cs_restore_progress (restore, &done, &total);
+  cs_restore_disk_progress (restore, &disk_done, &disk_total);
   cs_restore_times (restore, &times);
   if (failure == NULL)
     {
@@ -216,6 +217,7 @@ cs_vm_end_filling (CsVm *vm, const char *failure)
   vm->filling = NULL;
   vm->fill_pages = total;
   vm->fill_faults = times.faults;
+  vm->fill_disk_bytes = disk_total;
   vm->fill_prefetched = times.prefetched;
   vm->fill_ended_at = g_get_monotonic_time ();
   vm->fill_failure = g_strdup (failure);
@@ -231,6 +233,15 @@ cs_vm_fill_is_complete (CsVm *vm)
   bool complete = vm->filling == NULL || cs_restore_is_filled (vm->filling);
   g_mutex_unlock (&vm->lock);
   return complete;
+}
+
+bool
+cs_vm_disks_are_filling (CsVm *vm)
+{
+  g_mutex_lock (&vm->lock);
+  bool filling = vm->filling != NULL && cs_restore_disks_are_filling (vm->filling);
+  g_mutex_unlock (&vm->lock);
+  return filling;
 }
 
 bool
@@ -252,11 +263,16 @@ cs_vm_fill (CsVm *vm, CsVmFill *fill)
   *fill = (CsVmFill){ .done = vm->fill_pages,
                       .total = vm->fill_pages,
                       .faults = vm->fill_faults,
+                      .disk_done = vm->fill_disk_bytes,
+                      .disk_total = vm->fill_disk_bytes,
                       .prefetched = vm->fill_prefetched,
                       .ended_at = vm->fill_ended_at,
                       .failure = g_strdup (vm->fill_failure) };
   if (vm->filling != NULL)
-    cs_restore_progress (vm->filling, &fill->done, &fill->total);
+    {
+      cs_restore_progress (vm->filling, &fill->done, &fill->total);
+      cs_restore_disk_progress (vm->filling, &fill->disk_done, &fill->disk_total);
+    }
   g_mutex_unlock (&vm->lock);
 }
 

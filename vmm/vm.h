@@ -52,6 +52,7 @@ typedef struct CsVm
   CsRestore *filling; /* set while the memory of a restore is still arriving; owned */
   guint64 fill_pages; /* of the last restore, once it has ended */
   guint64 fill_faults;
+  guint64 fill_disk_bytes;
   guint64 fill_prefetched;
   gint64 fill_ended_at; /* CLOCK_MONOTONIC */
   char *fill_failure;   /* NULL: all is there */
@@ -88,16 +89,19 @@ void cs_vm_end_filling (CsVm *vm, const char *failure);
 /* Any thread: all pages are in place, or none will come any more; cs_vm_end_filling may be called.
  */
 bool cs_vm_fill_is_complete (CsVm *vm);
+/* Any thread: the memory is there, disks are still being filled. */
+bool cs_vm_disks_are_filling (CsVm *vm);
 /* Any thread: true when no memory is arriving; waits at most @timeout us. */
 bool cs_vm_wait_filled (CsVm *vm, gint64 timeout);
 
 typedef struct
 {
-  guint64 done, total; /* pages */
-  guint64 faults;      /* times that the guest waited for a page */
-  guint64 prefetched;  /* pages */
-  gint64 ended_at;     /* 0: not yet */
-  char *failure;       /* passes to the caller */
+  guint64 done, total;           /* pages */
+  guint64 faults;                /* times that the guest waited for a page */
+  guint64 prefetched;            /* pages */
+  guint64 disk_done, disk_total; /* bytes of disks filled while the VM runs */
+  gint64 ended_at;               /* 0: not yet */
+  char *failure;                 /* passes to the caller */
 } CsVmFill;
 /* Any thread. */
 void cs_vm_fill (CsVm *vm, CsVmFill *fill);

@@ -155,7 +155,7 @@ restore_and_commit (void)
 {
   g_autoptr (GError) error = NULL;
   g_autoptr (CsDiskRestore) restore =
-      cs_disk_restore_new (&fixture.disk, &fixture.image, 3, NULL, &error);
+      cs_disk_restore_new (&fixture.disk, &fixture.image, 3, NULL, NULL, &error);
   unit_assert_no_error (error);
   ck_assert (cs_disk_restore_switch (restore, &error));
   ck_assert (cs_disk_restore_flush (restore, &error));
@@ -241,7 +241,7 @@ START_TEST (missing_backing_is_named)
   use_backing ();
   run ("rm base.img");
   g_autoptr (GError) error = NULL;
-  ck_assert_ptr_null (cs_disk_restore_new (&fixture.disk, &fixture.image, 3, NULL, &error));
+  ck_assert_ptr_null (cs_disk_restore_new (&fixture.disk, &fixture.image, 3, NULL, NULL, &error));
   unit_assert_error (error, CS_ERROR_FAILED);
   ck_assert_ptr_nonnull (strstr (error->message, "base.img"));
   ck_assert_ptr_nonnull (strstr (error->message, "disk 'vda'"));
@@ -255,7 +255,8 @@ START_TEST (undone_without_commit)
   if (_i >= 2)
     use_qcow2 ();
   run ("echo old >disk.img; ls -i disk.img >/tmp/clusnap-unit-inode.%d", (int)getpid ());
-  CsDiskRestore *restore = cs_disk_restore_new (&fixture.disk, &fixture.image, 3, NULL, &error);
+  CsDiskRestore *restore =
+      cs_disk_restore_new (&fixture.disk, &fixture.image, 3, NULL, NULL, &error);
   unit_assert_no_error (error);
   assert_files ("disk.img disk.img.clusnap-new");
   if (_i % 2 == 1)
@@ -275,7 +276,8 @@ END_TEST
 START_TEST (undone_where_nothing_stood)
 {
   g_autoptr (GError) error = NULL;
-  CsDiskRestore *restore = cs_disk_restore_new (&fixture.disk, &fixture.image, 3, NULL, &error);
+  CsDiskRestore *restore =
+      cs_disk_restore_new (&fixture.disk, &fixture.image, 3, NULL, NULL, &error);
   unit_assert_no_error (error);
   ck_assert (cs_disk_restore_switch (restore, &error));
   cs_disk_restore_free (restore);
@@ -290,7 +292,7 @@ START_TEST (store_failure_leaves_all_as_it_was)
     use_qcow2 ();
   run ("echo old >disk.img");
   fixture.image.fail_at = 700;
-  ck_assert_ptr_null (cs_disk_restore_new (&fixture.disk, &fixture.image, 3, NULL, &error));
+  ck_assert_ptr_null (cs_disk_restore_new (&fixture.disk, &fixture.image, 3, NULL, NULL, &error));
   unit_assert_error (error, CS_ERROR_CORRUPT);
   assert_files ("disk.img");
   run ("grep -qx old disk.img");
@@ -303,7 +305,8 @@ START_TEST (cancelled)
   g_autoptr (GCancellable) cancellable = g_cancellable_new ();
   use_qcow2 ();
   fixture.image.cancel = cancellable;
-  ck_assert_ptr_null (cs_disk_restore_new (&fixture.disk, &fixture.image, 3, cancellable, &error));
+  ck_assert_ptr_null (
+      cs_disk_restore_new (&fixture.disk, &fixture.image, 3, NULL, cancellable, &error));
   unit_assert_error (error, CS_ERROR_CANCELLED);
   run ("test -z \"$(ls)\"");
 }
@@ -321,12 +324,12 @@ START_TEST (leftovers)
   g_autofree char *path = g_strconcat (fixture.path, ".clusnap-new", NULL);
   cs_autofd int fd = open (path, O_RDWR | O_CLOEXEC);
   ck_assert_int_eq (flock (fd, LOCK_EX), 0);
-  ck_assert_ptr_null (cs_disk_restore_new (&fixture.disk, &fixture.image, 3, NULL, &error));
+  ck_assert_ptr_null (cs_disk_restore_new (&fixture.disk, &fixture.image, 3, NULL, NULL, &error));
   unit_assert_error (error, CS_ERROR_BUSY);
   g_clear_error (&error);
   /* An old image is never removed. */
   run ("mv disk.img.clusnap-new disk.img.clusnap-old");
-  ck_assert_ptr_null (cs_disk_restore_new (&fixture.disk, &fixture.image, 3, NULL, &error));
+  ck_assert_ptr_null (cs_disk_restore_new (&fixture.disk, &fixture.image, 3, NULL, NULL, &error));
   unit_assert_error (error, CS_ERROR_EXISTS);
   assert_files ("disk.img disk.img.clusnap-old");
 }
@@ -337,7 +340,7 @@ START_TEST (internal_snapshots_are_not_lost)
   g_autoptr (GError) error = NULL;
   use_qcow2 ();
   run ("qemu-img create -q -f qcow2 disk.img 1M && qemu-img snapshot -c mine disk.img");
-  ck_assert_ptr_null (cs_disk_restore_new (&fixture.disk, &fixture.image, 3, NULL, &error));
+  ck_assert_ptr_null (cs_disk_restore_new (&fixture.disk, &fixture.image, 3, NULL, NULL, &error));
   unit_assert_error (error, CS_ERROR_REFUSED);
 }
 END_TEST
@@ -355,7 +358,7 @@ START_TEST (wrong_volume)
 {
   g_autoptr (GError) error = NULL;
   fixture.image.length = 4096;
-  ck_assert_ptr_null (cs_disk_restore_new (&fixture.disk, &fixture.image, 3, NULL, &error));
+  ck_assert_ptr_null (cs_disk_restore_new (&fixture.disk, &fixture.image, 3, NULL, NULL, &error));
   unit_assert_error (error, CS_ERROR_CORRUPT);
 }
 END_TEST
@@ -369,7 +372,7 @@ START_TEST (full_file_system)
       "mount -t tmpfs -o size=4m clusnap-unit '%s' 2>/dev/null", fixture.directory);
   if (system (command) != 0)
     return; /* no mounts in this container */
-  ck_assert_ptr_null (cs_disk_restore_new (&fixture.disk, &fixture.image, 3, NULL, &error));
+  ck_assert_ptr_null (cs_disk_restore_new (&fixture.disk, &fixture.image, 3, NULL, NULL, &error));
   g_autofree char *undo = g_strdup_printf ("test -z \"$(ls '%s')\" && umount '%s'",
                                            fixture.directory, fixture.directory);
   ck_assert_int_eq (system (undo), 0);
@@ -390,7 +393,8 @@ START_TEST (block_device_is_overwritten_in_switch)
       || !g_str_has_prefix (g_strchomp (device), "/dev/"))
     return; /* no loop devices in this container */
   fixture.disk.filename = device;
-  CsDiskRestore *restore = cs_disk_restore_new (&fixture.disk, &fixture.image, 3, NULL, &error);
+  CsDiskRestore *restore =
+      cs_disk_restore_new (&fixture.disk, &fixture.image, 3, NULL, NULL, &error);
   unit_assert_no_error (error);
   run ("qemu-io -f raw -c 'read -P 7 0 16M' device.img >log");
   bool ok = cs_disk_restore_switch (restore, &error);

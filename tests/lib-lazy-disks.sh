@@ -1,0 +1,48 @@
+# shellcheck shell=bash
+# Part of tests/system/lazy-disks-*.sh; after tests/lib.sh and cluster or domains were started.
+#
+#   fill_stops, fill_goes_on       the disks of what is restored are left unfilled; are filled
+#   backing_of FILE                what its header names as its backing image
+#   all_lazy, all_plain            of the files in $lazy_files; nothing is left of a fill
+#   disks_are_local                waits until all_plain
+
+fill_stops() {
+    echo disk-fill:error >"$tmp/fault"
+}
+
+fill_goes_on() {
+    echo >"$tmp/fault"
+}
+
+daemon_start() {
+    clusnapd_start CLUSNAP_FAULT="@$tmp/fault"
+}
+
+backing_of() {
+    qemu-img info -U --output=json "$1" 2>/dev/null | jq -r '."backing-filename" // empty'
+}
+
+all_lazy() {
+    local file
+    for file in $lazy_files; do
+        case $(backing_of "$file") in
+        json:*clusnap-serve-*) ;;
+        *) fail "'$file' is not lazy ($1)" ;;
+        esac
+    done
+}
+
+all_plain() {
+    local file
+    for file in $lazy_files; do
+        [ -z "$(backing_of "$file")" ] || return 1
+    done
+    if compgen -G "$clusnapd_directory/journal/*.fill" >/dev/null; then return 1; fi
+    if compgen -G "$clusnapd_directory/serve/*" >/dev/null; then return 1; fi
+    if compgen -G "$tmp/store/roots/*" >/dev/null; then return 1; fi
+}
+
+disks_are_local() {
+    wait_for 120 all_plain ||
+        fail "disks are not local ($1): $(for file in $lazy_files; do backing_of "$file"; done) $(ls "$clusnapd_directory/journal" "$clusnapd_directory/serve" "$tmp/store/roots")"
+}

@@ -1,0 +1,83 @@
+#!/bin/bash
+# Disks that are filled while the guests run: from an NBD server of the store to plain local images, with clusnapd or a
+# server killed in between, a snapshot taken in between, and guests that end in between.
+. "${srcdir:-.}/tests/lib.sh"
+requires_root
+requires jq ip nbdkit
+# shellcheck source=tests/lib-lazy-disks.sh
+. "$srcdir/tests/lib-lazy-disks.sh"
+
+cluster_start lazyd 2 memory=128 run=probe options=dirty=4 'disks=raw:none qcow2:writeback'
+cluster_wait
+lazy_files="$cluster_directory/0.disk1.qcow2 $cluster_directory/1.disk1.qcow2"
+fill_goes_on
+daemon_start
+clusnap store init >/dev/null
+clusnap_cluster_of_nodes c
+clusnap -q snapshot create c one >/dev/null
+
+lose_all() {
+    local node
+    for node in $(cluster_nodes); do
+        vm_kill "$node"
+    done
+}
+
+note "restored, and filled"
+lose_all
+clusnap restore c one
+disks_are_local "restored"
+cluster_check --wait-progress 20
+
+note "clusnapd and a server are killed while disks are lazy; the snapshot is deleted"
+fill_stops
+lose_all
+clusnap -q restore c one --no-wait >/dev/null
+all_lazy "restored"
+cluster_check --wait-progress 20
+clusnap -q snapshot delete c one
+clusnap -q store gc
+clusnapd_kill
+server=$(jq -r .restore.disks.serve.pid "$clusnapd_directory"/journal/*.fill | head -n 1)
+# Not SIGTERM: nbdkit then answers with an error before it ends.
+kill -9 "$server"
+daemon_start
+all_lazy "clusnapd was killed"
+cluster_check --wait-progress 20
+
+note "a snapshot while disks are lazy"
+clusnap -q snapshot create c two >/dev/null
+clusnap snapshot show c two -f json >"$tmp/show.json"
+if grep -q clusnap-serve "$tmp/show.json"; then
+    fail "the snapshot names the server"
+fi
+fill_goes_on
+disks_are_local "clusnapd was killed"
+cluster_check --wait-progress 20
+lose_all
+clusnap restore c two
+disks_are_local "the snapshot taken between"
+cluster_check --wait-progress 20
+
+note "the next snapshot has little of the disks"
+clusnap -q snapshot create c three >/dev/null
+clusnap snapshot show c three -f json >"$tmp/show.json"
+jq -e '[.. | .incremental? // empty] | length == 2 and all' "$tmp/show.json" >/dev/null ||
+    fail "the snapshot after a restore is not incremental"
+
+note "guests that end while their disks are lazy"
+fill_stops
+lose_all
+clusnap -q restore c three --no-wait >/dev/null
+all_lazy "to be ended"
+lose_all
+fill_goes_on
+disks_are_local "the guests ended"
+for file in $lazy_files; do
+    qemu-img check -q "$file" || fail "'$file' is damaged"
+done
+
+note "eager"
+clusnap restore c three --eager
+[ -z "$(backing_of "${lazy_files% *}")" ] || fail "--eager left a disk lazy"
+cluster_check --wait-progress 20

@@ -1,0 +1,69 @@
+/* The disks of a restored VM that are filled while it runs.
+ *
+ * Theory of operation: each such disk starts as an empty qcow2 image whose backing image is the
+ * stored disk, read over NBD from a server of ours (disk-serve.h).  What the guest reads comes from
+ * there, what it writes stays in the image.  A stream job of QEMU copies the rest behind the
+ * guest's back and takes the backing link out of the image when it is done: then it is the plain
+ * local image that it was.  The header names the server, so image and server together are the whole
+ * disk at every moment, whoever opens it; a root in the store keeps the stored image.
+ *
+ * QEMU allows no copy-before-write job beside a stream job, so a capture first calls hold, and step
+ * begins the job again afterwards: what was copied stays copied.  The copying does not mark the
+ * dirty bitmaps.  A server that dies is started again at the same socket; QEMU's requests wait for
+ * it (reconnect-delay), and the server itself waits while the store cannot be read.
+ *
+ * Not so: raw disks, block devices and disks with a backing image of their own.  They are written
+ * before the VM starts.
+ *
+ * Threads: one owner (the VM's worker); progress and is_complete: any. */
+#ifndef CS_VMM_LAZY_DISKS_H
+#define CS_VMM_LAZY_DISKS_H
+
+#include "images/store.h"
+#include "vmm/disk.h"
+
+typedef struct CsLazyDisks CsLazyDisks;
+
+/* Whether @disk can be filled so. */
+bool cs_lazy_disks_can (const CsDisk *disk);
+
+/* Starts the server for image @image, with its socket in @directory, for the QEMU of @source
+ * (vmm/source.h), and puts the root.  Freed before cs_lazy_disks_keep, both are taken back. */
+CsLazyDisks *cs_lazy_disks_new (CsStore *store, const char *image, json_object *source,
+                                const char *directory, GError **error);
+void cs_lazy_disks_free (CsLazyDisks *lazy);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsLazyDisks, cs_lazy_disks_free)
+
+/* Adds @disk; returns what its image's header names as its backing image (g_free). */
+char *cs_lazy_disks_add (CsLazyDisks *lazy, const CsDisk *disk);
+/* Whether @backing, out of an image's header, is such a name. */
+bool cs_lazy_disks_is_ours (const char *backing);
+/* @source as it must be launched: libvirt's XML tells the backing images.  A new reference. */
+json_object *cs_lazy_disks_source (const CsLazyDisks *lazy, json_object *source, GError **error);
+
+/* The restore is not undone any more: from here on the server and the root stay until all is
+ * copied. */
+void cs_lazy_disks_keep (CsLazyDisks *lazy);
+
+/* Looks how far the jobs are; begins those that do not run; ends server and root when all is
+ * copied. */
+bool cs_lazy_disks_step (CsLazyDisks *lazy, CsMonitor *monitor, GError **error);
+/* Ends the jobs, which leaves the disks as they are. */
+bool cs_lazy_disks_hold (CsLazyDisks *lazy, CsMonitor *monitor, GError **error);
+/* QEMU has ended: copies the rest.  Fails while somebody else has an image open. */
+bool cs_lazy_disks_finish_offline (CsLazyDisks *lazy, GError **error);
+
+/* Bytes. */
+void cs_lazy_disks_progress (const CsLazyDisks *lazy, guint64 *done, guint64 *total);
+bool cs_lazy_disks_is_complete (const CsLazyDisks *lazy);
+
+/* For the journal. */
+json_object *cs_lazy_disks_to_json (const CsLazyDisks *lazy);
+/* A server that has ended is started again. */
+CsLazyDisks *cs_lazy_disks_from_json (CsStore *store, json_object *source, json_object *object,
+                                      GError **error);
+
+/* After a crash before keep: ends the server of such a record and removes its root. */
+void cs_lazy_disks_undo (CsStore *store, json_object *object);
+
+#endif
