@@ -53,7 +53,7 @@ clones_end() {
             virsh_system destroy "$name" >/dev/null 2>&1
         done
         for pid in $(pgrep -f "$clones/$(jq -r .name "$record")/"); do
-            kill "$pid" 2>/dev/null
+            kill -9 "$pid" 2>/dev/null # a QEMU without its disks' server waits for it
         done
         for name in $(jq -r '(.bridges + .taps)[].name' "$record"); do
             ip link delete "$name" 2>/dev/null

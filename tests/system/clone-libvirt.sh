@@ -8,6 +8,7 @@ requires_root
 requires jq ip nbdkit xmllint
 
 domains_start "clone-$$" 2 memory=128 run=probe 'disks=raw:none qcow2:writeback'
+on_exit clones_end # while libvirtd is there
 domains_wait
 clusnapd_start
 clusnap store init >/dev/null
