@@ -34,7 +34,7 @@ clusnapd_start() {
 clusnapd_end_servers() {
     local file
     for file in /proc/[0-9]*/cmdline; do
-        if tr '\0' ' ' <"$file" 2>/dev/null | grep -qF -- "--unix $clusnapd_directory/serve/"; then
+        if { tr '\0' ' ' <"$file"; } 2>/dev/null | grep -qF -- "--unix $clusnapd_directory/serve/"; then
             file=${file#/proc/}
             kill "${file%/cmdline}" 2>/dev/null || true
         fi

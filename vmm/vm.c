@@ -197,12 +197,31 @@ take_dirty (CsVm *vm, CsRestore *restore)
   g_free (dirty);
 }
 
+/* The VM is gone: its disks must not need a server any more.  A QEMU that is just dying still has
+ * them locked. */
+static void
+complete_disks (CsVm *vm, CsRestore *restore)
+{
+  g_autoptr (GError) error = NULL;
+  for (guint attempt = 0; attempt < 10; attempt++)
+    {
+      g_clear_error (&error);
+      if (cs_restore_step_disks (restore, &error))
+        return;
+      g_usleep (500000);
+    }
+  g_warning ("VM '%s' has ended and needs a server for its disks: %s", vm->ref->name,
+             error->message);
+}
+
 void
 cs_vm_end_filling (CsVm *vm, const char *failure)
 {
   guint64 done, total, disk_done, disk_total;
   CsRestoreTimes times;
   CsRestore *restore = cs_vm_filling (vm);
+  if (failure != NULL && !cs_monitor_is_alive (cs_restore_monitor (restore)))
+    complete_disks (vm, restore);
   cs_restore_progress (restore, &done, &total);
   cs_restore_disk_progress (restore, &disk_done, &disk_total);
   cs_restore_times (restore, &times);

@@ -70,8 +70,8 @@ fill_stops
 lose_all
 clusnap -q restore c three --no-wait >/dev/null
 all_lazy "to be ended"
-lose_all
 fill_goes_on
+lose_all
 disks_are_local "the guests ended"
 for file in $lazy_files; do
     qemu-img check -q "$file" || fail "'$file' is damaged"

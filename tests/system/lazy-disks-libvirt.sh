@@ -7,7 +7,7 @@ start_libvirtd_if_needed
 # shellcheck source=tests/lib-lazy-disks.sh
 . "$srcdir/tests/lib-lazy-disks.sh"
 
-domains_start "clusnap-lazyd-$$" 2 memory=128 run=probe options=dirty=4 'disks=raw:none qcow2:writeback'
+domains_start "clusnap-lazyd-$$" 2 memory=192 run=probe options=dirty=4 'disks=raw:none qcow2:writeback'
 domains_wait
 lazy_files="$cluster_directory/0.disk1.qcow2 $cluster_directory/1.disk1.qcow2"
 fill_goes_on
