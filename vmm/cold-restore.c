@@ -78,6 +78,10 @@ cs_cold_restore_load (CsColdRestore *cold, GCancellable *cancellable, GError **e
     .log_directory = is_clone (cold) ? options->clone_directory : options->daemon->log_directory,
     .disk_bitmap = bitmap
   };
+  /* What is there now must be whole without its servers: it may come back. */
+  CsRestore *before = cs_vm_filling (options->vm);
+  if (before != NULL && !cs_restore_complete_disks (before, error))
+    return false;
   cs_vm_reset (options->vm);
   cold->restore = cs_restore_new (options->store, options->document, &how, error);
   if (cold->restore == NULL || !cs_restore_load (cold->restore, cancellable, error))

@@ -208,9 +208,10 @@ finish_filling (gpointer data, GError **error)
     cs_journal_remove (journal, "pause", vm->ref);
   if (!finished)
     g_warning ("VM '%s': its memory is not complete: %s", vm->ref->name, own->message);
-  bool alive = cs_monitor_is_alive (monitor);
+  /* Disks that nobody completes now are completed by the next clusnapd. */
+  bool gone = !cs_monitor_is_alive (monitor) && !cs_restore_disks_are_filling (restore);
   cs_vm_end_filling (vm, finished ? NULL : own->message);
-  return finished || !alive;
+  return finished || gone;
 }
 
 /* What a restore leaves for when its VMs run: not to delay the answer to it. */

@@ -150,14 +150,25 @@ cs_restore_flush_disks (CsRestore *restore)
     }
 }
 
+/* Its memory is there, or needs none any more.  A process that is just ending loses its memory
+ * before its monitor tells. */
+static bool
+is_done_with_memory (CsRestore *restore)
+{
+  g_autoptr (GError) error = NULL;
+  if (restore->lazy == NULL)
+    return true;
+  return cs_lazy_is_filled (restore->lazy)
+         && (cs_lazy_check (restore->lazy, &error)
+             || g_error_matches (error, CS_ERROR, CS_ERROR_GONE)
+             || !cs_monitor_is_alive (restore->monitor));
+}
+
 bool
 cs_restore_disks_are_filling (CsRestore *restore)
 {
   return restore->lazy_disks != NULL && !cs_lazy_disks_is_complete (restore->lazy_disks)
-         && (restore->lazy == NULL
-             || (cs_lazy_is_filled (restore->lazy)
-                 && (cs_lazy_check (restore->lazy, NULL)
-                     || !cs_monitor_is_alive (restore->monitor))));
+         && is_done_with_memory (restore);
 }
 
 bool
@@ -173,6 +184,17 @@ cs_restore_step_disks (CsRestore *restore, GError **error)
   if (!ok)
     g_prefix_error (error, "VM '%s': ", restore->document->name);
   return ok;
+}
+
+bool
+cs_restore_complete_disks (CsRestore *restore, GError **error)
+{
+  if (restore->lazy_disks == NULL || cs_lazy_disks_is_complete (restore->lazy_disks)
+      || cs_lazy_disks_finish_offline (restore->lazy_disks, error))
+    return true;
+  g_prefix_error (
+      error, "VM '%s': its disks of the last restore are not complete: ", restore->document->name);
+  return false;
 }
 
 bool

@@ -55,6 +55,8 @@ bool cs_restore_is_filled (CsRestore *restore);
  * and then, goes on with them.  */
 bool cs_restore_disks_are_filling (CsRestore *restore);
 bool cs_restore_step_disks (CsRestore *restore, GError **error);
+/* QEMU has ended: lazy disks get the rest. */
+bool cs_restore_complete_disks (CsRestore *restore, GError **error);
 /* Before a capture: QEMU allows none while a disk is being filled.  The next step goes on. */
 bool cs_restore_hold_disks (CsRestore *restore, GError **error);
 /* Bytes.  Any thread. */
