@@ -238,14 +238,18 @@ static void
 journal_release (CsHostRollback *job)
 {
   g_autoptr (GError) unsaid = NULL;
-  bool written = true;
+  bool written = true, any = false;
   for (guint i = 0; i < job->vms->len; i++)
     {
       CsRollbackVm *vm = cs_host_rollback_vm (job, i);
       if (vm->cold != NULL && vm->failure == NULL && vm->resumed_at == 0)
-        written = written && cs_cold_restore_journal (vm->cold, &unsaid);
+        {
+          written = written && cs_cold_restore_journal (vm->cold, &unsaid);
+          any = true;
+        }
     }
-  written = written && cs_journal_mark (job->daemon->journal, job->id, &unsaid)
+  /* It goes when the last of the old disks has gone, as in a restore. */
+  written = written && (!any || cs_journal_mark (job->daemon->journal, job->id, &unsaid))
             && cs_host_rollback_journal (job, CS_ROLLBACK_PHASE_RESUME, &unsaid)
             && cs_fault_point ("rollback-release", &unsaid);
   if (!written)
@@ -273,6 +277,7 @@ let_go (CsHostRollback *job, GError **error)
   for (guint i = 0; i < job->vms->len; i++)
     cs_vm_release (cs_host_rollback_vm (job, i)->member.vm);
   job->claimed = false;
+  cs_journal_sweep_marks (job->daemon->journal);
   for (guint i = 0; i < filling->len; i++)
     cs_daemon_watch_filling (job->daemon, g_ptr_array_index (filling, i));
   if (lost->len == 0)
