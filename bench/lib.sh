@@ -7,6 +7,9 @@
 # tree, builddir to the current directory): ../bench/pause [--json].
 #
 #   bench_begin NAME "WHAT" ARG...  takes --json, --rounds N (option_rounds), prints the heading
+#   rounds_of N ARG...              sets $rounds: the first of ARGs if it is a number, else N; the rest is $more
+#   random_sleep LOW HIGH           seconds
+#   round_check                     checks the cut: $result, and counts $violations
 #   section TEXT
 #   figure KEY "TEXT" VALUE UNIT [LIMIT]     a line of the table; with LIMIT "within" or "EXCEEDED"
 #   ratio KEY "TEXT" A B [LIMIT]             A / B
@@ -57,6 +60,37 @@ bench_begin() {
     esac
     printf '== %s: %s\n' "$bench_name" "$what"
     machine
+}
+
+random_sleep() {
+    sleep "$(awk -v low="$1" -v high="$2" -v seed="$RANDOM$RANDOM" \
+        'BEGIN { srand(seed); print low + rand() * (high - low) }')"
+}
+
+rounds_of() {
+    rounds=$1
+    shift
+    case ${1:-} in
+    '' | --*) ;;
+    *[!0-9]*) fail "'$1' is no number" ;;
+    *)
+        rounds=$1
+        shift
+        ;;
+    esac
+    # shellcheck disable=SC2034
+    more=("$@")
+}
+
+violations=0
+round_check() {
+    # shellcheck disable=SC2034
+    result=consistent
+    if ! cluster_check --wait-progress 20 >"$tmp/check.out" 2>&1; then
+        result=VIOLATION
+        violations=$((violations + 1))
+        cat "$tmp/check.out" >&2
+    fi
 }
 
 machine() {

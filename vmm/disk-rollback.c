@@ -15,6 +15,7 @@
 #include "vmm/disk-rollback.h"
 
 #include "common/error.h"
+#include "common/fault.h"
 #include "vmm/disk-cleanup.h"
 #include "vmm/disk-divert.h"
 #include "vmm/disk-flush.h"
@@ -286,6 +287,8 @@ static bool
 write_diverted (CsDiskRollback *rollback, bool *touched, guint64 *bytes, GError **error)
 {
   g_autoptr (GError) local = NULL;
+  if (!cs_fault_point ("rollback-divert", error))
+    return false;
   if (!cs_disk_divert_switch (rollback->divert, true, error))
     {
       /* Without an answer nobody knows whether it was done. */
@@ -316,7 +319,6 @@ begin_next (CsDiskRollback *rollback, GError **error)
 bool
 cs_disk_rollback_apply (CsDiskRollback *rollback, bool *touched, guint64 *bytes, GError **error)
 {
-  *touched = false;
   *bytes = 0;
   g_assert (!rollback->done);
   if (rollback->disks->len > 0

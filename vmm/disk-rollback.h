@@ -34,10 +34,10 @@ CsDiskRollback *cs_disk_rollback_new (const CsDiskRollbackOptions *options, GErr
 /* fdatasync of the images with writeback caching, from the host: right before the VM is stopped. */
 bool cs_disk_rollback_preflush (CsDiskRollback *rollback, GError **error);
 
-/* VM stopped: writes, and flushes what was written.  *@touched is set before the first write;
- * after an error without it the VM may run on, with it the disks are neither old nor new
- * and @bitmap still tells where they differ from @base.  *@bytes: how much was written.
- * On success bitmap @next is active; @bitmap goes with cs_disk_rollback_free. */
+/* VM stopped: writes, and flushes what was written.  *@touched, which may be set already, is
+ * set before the first write; after an error without it the VM may run on, with it the disks are
+ * neither old nor new and @bitmap still tells where they differ from @base.  *@bytes: how much was
+ * written. On success bitmap @next is active; @bitmap goes with cs_disk_rollback_free. */
 bool cs_disk_rollback_apply (CsDiskRollback *rollback, bool *touched, guint64 *bytes,
                              GError **error);
 

@@ -49,15 +49,17 @@ make_cold (CsRollbackVm *vm, const char *reason)
   vm->cold = cs_cold_restore_new (&options);
 }
 
+/* @standing: as a clusnapd before us left it. */
 static bool
-begin_in_place (CsRollbackVm *vm, GError **error)
+begin_in_place (CsRollbackVm *vm, bool standing, GError **error)
 {
   CsHostRollback *job = vm->job;
   CsRollbackOptions options = { .store = job->store,
                                 .snapshot = job->snapshot,
                                 .scratch_directory = job->daemon->scratch_directory,
                                 .read_ahead = READ_AHEAD,
-                                .pause_deadline = job->pause_deadline + ENGINE_GRACE };
+                                .pause_deadline = job->pause_deadline + ENGINE_GRACE,
+                                .standing = standing };
   CsRollback *rollback = cs_rollback_new (vm->member.vm, vm->document, &options, error);
   if (rollback != NULL)
     set_rollback (vm, rollback);
@@ -75,7 +77,7 @@ cs_rollback_vm_look (gpointer data, GError **error)
       return true;
     }
   if (g_error_matches (own, CS_ERROR, CS_ERROR_STATE))
-    return begin_in_place (vm, error);
+    return begin_in_place (vm, false, error);
   g_propagate_error (error, g_steal_pointer (&own));
   return false;
 }
@@ -153,7 +155,7 @@ cs_rollback_vm_redo (gpointer data, GError **error)
 {
   CsRollbackVm *vm = data;
   vm->paused_at = g_get_monotonic_time ();
-  if (vm->failure == NULL && begin_in_place (vm, &vm->failure)
+  if (vm->failure == NULL && begin_in_place (vm, true, &vm->failure)
       && cs_rollback_prepare (vm->rollback, &vm->failure)
       && cs_rollback_stop (vm->rollback, &vm->failure))
     cs_rollback_apply (vm->rollback, &vm->failure);

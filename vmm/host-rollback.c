@@ -233,6 +233,15 @@ cs_host_rollback_redo (CsHostRollback *job, GError **error)
 
 /* ---- release ---- */
 
+/* VMs that were started anew are not ended any more after a crash.  The mark goes when the last of
+ * the old disks has gone, as in a restore. */
+static bool
+mark_started (CsHostRollback *job, GError **error)
+{
+  g_autoptr (GPtrArray) cold = subset (job, true);
+  return cold->len == 0 || cs_journal_mark (job->daemon->journal, job->id, error);
+}
+
 /* Nothing is undone any more: that it cannot be written down does not stop the VMs. */
 static void
 journal_release (CsHostRollback *job)
@@ -245,7 +254,7 @@ journal_release (CsHostRollback *job)
       if (vm->cold != NULL && vm->failure == NULL && vm->resumed_at == 0)
         written = written && cs_cold_restore_journal (vm->cold, &unsaid);
     }
-  written = written && cs_journal_mark (job->daemon->journal, job->id, &unsaid)
+  written = written && mark_started (job, &unsaid)
             && cs_host_rollback_journal (job, CS_ROLLBACK_PHASE_RESUME, &unsaid)
             && cs_fault_point ("rollback-release", &unsaid);
   if (!written)
@@ -273,6 +282,7 @@ let_go (CsHostRollback *job, GError **error)
   for (guint i = 0; i < job->vms->len; i++)
     cs_vm_release (cs_host_rollback_vm (job, i)->member.vm);
   job->claimed = false;
+  cs_journal_sweep_marks (job->daemon->journal);
   for (guint i = 0; i < filling->len; i++)
     cs_daemon_watch_filling (job->daemon, g_ptr_array_index (filling, i));
   if (lost->len == 0)
@@ -292,6 +302,9 @@ cs_host_rollback_release (CsHostRollback *job, GError **error)
   cs_fan_out (job->vms, cs_rollback_vm_resume, NULL);
   /* What did not run then is replaced once more. */
   cs_fan_out (job->vms, cs_rollback_vm_replace, NULL);
+  g_autoptr (GError) unsaid = NULL;
+  if (!mark_started (job, &unsaid))
+    g_warning ("rollback to snapshot '%s': %s", job->snapshot, unsaid->message);
   cs_fan_out (job->vms, cs_rollback_vm_resume, NULL);
   return let_go (job, error);
 }

@@ -179,12 +179,18 @@ static const CheckFunc checks[] = {
 };
 
 bool
-cs_precheck (CsMonitor *monitor, GError **error)
+cs_precheck_standing (CsMonitor *monitor, GError **error)
 {
   for (gsize i = 0; i < G_N_ELEMENTS (checks); i++)
-    if (!checks[i](monitor, error))
+    if (checks[i] != check_status && !checks[i](monitor, error))
       return false;
   return true;
+}
+
+bool
+cs_precheck (CsMonitor *monitor, GError **error)
+{
+  return check_status (monitor, error) && cs_precheck_standing (monitor, error);
 }
 
 json_object *

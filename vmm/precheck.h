@@ -10,6 +10,8 @@
  * STATE (not running; paused by its user counts), BUSY (a migration is under way), REFUSED
  * (migration blockers, devices or processes that write guest RAM behind QEMU's back). */
 bool cs_precheck (CsMonitor *monitor, GError **error);
+/* The same of a VM that may stand, because a clusnapd before us has stopped it. */
+bool cs_precheck_standing (CsMonitor *monitor, GError **error);
 
 /* All obstacles, as an array of texts (empty: none), for vm.info. */
 json_object *cs_precheck_problems (CsMonitor *monitor);

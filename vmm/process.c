@@ -275,5 +275,8 @@ cs_process_start_time (pid_t pid)
   if (rest == NULL || rest[1] == '\0')
     return 0;
   g_auto (GStrv) fields = g_strsplit (rest + 2, " ", -1);
-  return g_strv_length (fields) > 19 ? g_ascii_strtoull (fields[19], NULL, 10) : 0;
+  /* One that waits for its parent to take notice has ended. */
+  return g_strv_length (fields) > 19 && fields[0][0] != 'Z' && fields[0][0] != 'X'
+             ? g_ascii_strtoull (fields[19], NULL, 10)
+             : 0;
 }

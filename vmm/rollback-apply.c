@@ -27,12 +27,12 @@ cs_rollback_undo_stop (CsRollback *rollback, GError **error)
   return running;
 }
 
-/* A step has failed: the VM runs on, whatever else. */
+/* A step has failed: the VM runs on, whatever else, unless it was half taken back before. */
 static bool
 give_up (CsRollback *rollback, GError **error)
 {
   g_autoptr (GError) problem = NULL;
-  if (!cs_rollback_undo_stop (rollback, &problem))
+  if (!rollback->touched && !cs_rollback_undo_stop (rollback, &problem))
     g_prefix_error (error, "cannot resume VM '%s': %s; after: ", rollback->vm->ref->name,
                     problem->message);
   return false;
@@ -139,7 +139,7 @@ apply_all (CsRollback *rollback, GError **error)
 bool
 cs_rollback_apply (CsRollback *rollback, GError **error)
 {
-  g_return_val_if_fail (rollback->stopped && !rollback->touched, false);
+  g_return_val_if_fail (rollback->stopped && !rollback->applied, false);
   rollback->stats.wait = g_get_monotonic_time () - rollback->applied_at;
   if (!cs_rollback_check_cancelled (rollback, error) || !check_time (rollback, error))
     return give_up (rollback, error);

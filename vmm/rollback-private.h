@@ -44,7 +44,7 @@ struct CsRollback
   gint64 begun_at; /* the command to stop */
   gint64 applied_at;
   bool stopped;
-  bool touched; /* the point of no return */
+  bool touched; /* the point of no return; from the beginning when it stood */
   bool applied;
   bool resumed;
   CsRollbackStats stats;

@@ -23,6 +23,9 @@
  * forgotten: nobody knows what its memory holds, and only a restore, or another rollback, which
  * then writes all of it, makes it whole.
  *
+ * What a clusnapd that was killed has left standing (@standing) may be half taken back: from the
+ * beginning it is past the point of no return.
+ *
  * Afterwards the VM's base is the target image, with nothing dirty: the next snapshot is a delta to
  * the one that was rolled back to.
  */
@@ -74,7 +77,7 @@ check_vm (CsRollback *rollback, GError **error)
   CsRestore *filling = cs_vm_filling (vm);
   if (filling != NULL && !cs_restore_hold_disks (filling, error))
     return false;
-  if (!cs_precheck (rollback->monitor, error)
+  if (!(rollback->touched ? cs_precheck_standing : cs_precheck) (rollback->monitor, error)
       || !cs_restore_document_check_qemu (rollback->document, rollback->monitor, error)
       || !cs_disks_cleanup (rollback->monitor, vm->base ? vm->base->bitmap : NULL, error))
     return false;
@@ -98,6 +101,7 @@ cs_rollback_new (CsVm *vm, json_object *document, const CsRollbackOptions *optio
   rollback->scratch_directory = g_strdup (options->scratch_directory);
   rollback->read_ahead = options->read_ahead;
   rollback->pause_deadline = options->pause_deadline;
+  rollback->touched = options->standing;
   rollback->document = parsed;
   rollback->devices.fdset = -1;
   g_mutex_init (&rollback->lock);

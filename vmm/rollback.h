@@ -25,6 +25,7 @@ typedef struct
   const char *scratch_directory; /* copied */
   guint64 read_ahead;            /* bytes of old content to hold in memory at most */
   gint64 pause_deadline;         /* us that the VM may stand before the point of no return */
+  bool standing;                 /* it stands, maybe half taken back: past the point of no return */
 } CsRollbackOptions;
 
 /* Microseconds and counts, for reports. */

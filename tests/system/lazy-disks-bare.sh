@@ -41,6 +41,7 @@ clusnapd_kill
 server=$(jq -r .restore.disks.serve.pid "$clusnapd_directory"/journal/*.fill | head -n 1)
 # Not SIGTERM: nbdkit then answers with an error before it ends.
 kill -9 "$server"
+wait_for 30 process_is_gone "$server" || true
 daemon_start
 all_lazy "clusnapd was killed"
 cluster_check --wait-progress 20

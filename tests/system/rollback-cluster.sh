@@ -22,7 +22,7 @@ rolls_back() {
     jq -c '.vms[] | {name, way, pause, pages, "disk-bytes", whole}' "$tmp/back.json" >&2
 }
 
-all_in_place=in-place,in-place,in-place
+all_in_place="in-place,in-place,in-place"
 
 consistent() {
     nothing_left
@@ -89,7 +89,7 @@ error() {
         consistent
     done
     # The engine's, in all VMs at once: untouched if it comes before the first write, else all are started anew.
-    for point in rollback-apply rollback-disks rollback-devices rollback-resume; do
+    for point in rollback-apply rollback-divert rollback-disks rollback-devices rollback-resume; do
         note "error at $point"
         arm "$point:error"
         must_fail - "injected fault at '$point'" clusnap -q rollback c s2
@@ -113,15 +113,26 @@ error() {
     consistent
 }
 
-# killed POINT: clusnapd dies there and is started again.
+pids() {
+    local i
+    for i in $(cluster_nodes); do
+        vm_pid "$i"
+    done
+}
+
+# killed POINT: clusnapd dies there and is started again; no QEMU ends for that.
 killed() {
+    local before
     note "killed at $1"
+    before=$(pids)
     arm "$1:crash"
     must_fail 13 "clusnapd" clusnap -q rollback c s2
     daemon_dies
     disarm
     daemon_start
+    tail -n 3 "$clusnapd_directory/clusnapd.log" >&2
     consistent
+    [ "$(pids)" = "$before" ] || fail "a VM was started anew: $(tail -n 5 "$clusnapd_directory/clusnapd.log")"
 }
 
 crash() {
