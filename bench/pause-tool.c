@@ -15,7 +15,7 @@
 
 static const CsPauseMethod *const methods[] = {
   &cs_pause_floor,   &cs_pause_floor_together, &cs_pause_live,
-  &cs_pause_stopped, &cs_pause_background,
+  &cs_pause_stopped, &cs_pause_background,     &cs_pause_loadvm,
 };
 
 /* immutable once the threads run */
@@ -99,7 +99,7 @@ main (int argc, char **argv)
   if (argc < 6 || (method = find_method (argv[1])) == NULL || !parse_number (argv[2], &rounds)
       || !parse_number (argv[3], &interval))
     {
-      fputs ("usage: pause-tool floor|together|live|stopped|background ROUNDS MS DIRECTORY "
+      fputs ("usage: pause-tool floor|together|live|stopped|background|loadvm ROUNDS MS DIRECTORY "
              "QMP-SOCKET...\n",
              stderr);
       return 2;

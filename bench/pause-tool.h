@@ -32,4 +32,7 @@ extern const CsPauseMethod cs_pause_floor, cs_pause_floor_together;
  * background-snapshot. */
 extern const CsPauseMethod cs_pause_live, cs_pause_stopped, cs_pause_background;
 
+/* savevm, a second of running, loadvm: its last pause is the way back. */
+extern const CsPauseMethod cs_pause_loadvm;
+
 #endif
