@@ -395,7 +395,7 @@ guest_is_ready() {
 cluster_wait() {
     local i
     for i in $(cluster_nodes); do
-        if ! wait_for 90 guest_is_ready "$i"; then
+        if ! wait_for 300 guest_is_ready "$i"; then
             tail -n 20 "$cluster_directory/$i.log" >&2
             fail "guest $i did not come up"
         fi

@@ -6,6 +6,7 @@
 #include "common/error.h"
 #include "common/json.h"
 #include "vmm/host-rollback.h"
+#include "vmm/rollback-network.h"
 
 enum
 {
@@ -71,6 +72,8 @@ leave_to_resume (CsJournal *journal, json_object *entry)
   g_autoptr (GError) error = NULL;
   g_autoptr (CsVmRef) ref = cs_vm_ref_from_json (cs_json_member_object (entry, "vm"), &error);
   pid_t pid = (pid_t)cs_json_uint (entry, "pid", 0);
+  if (ref != NULL && cs_journal_is_current (entry))
+    cs_rollback_network_unblock (pid);
   if (ref == NULL
       || (cs_journal_is_current (entry)
           && !cs_journal_add (journal, "pause", ref, pid, NULL, &error)))

@@ -28,7 +28,7 @@ typedef struct
 
   /* worker; others when no task is under way */
   CsColdRestore *cold; /* it was, or is to be, started from the snapshot; NULL: in place */
-  char *reason;        /* why */
+  char *reason;        /* why; stays, for reports, when @cold has gone */
   GError *failure;     /* of its rollback in place; with @cold, of the restore: it is lost */
   bool journalled;
   gint64 paused_at, resumed_at; /* CLOCK_MONOTONIC; 0: it did not stand, does not run */

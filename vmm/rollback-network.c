@@ -13,6 +13,7 @@
  * short loss of frames, which networks have.
  *
  * The filter ends by itself after BLOCK_SECONDS: a tap is not left deaf by a clusnapd that died.
+ * One that is started again takes it away at once.
  *
  * Descriptors are QEMU's own, taken with pidfd_getfd.  A datagram socket of a netdev is treated
  * alike (SO_ATTACH_BPF).  Sockets are told from QEMU's others by their kind: only a netdev's are
@@ -204,4 +205,19 @@ cs_rollback_network_open (CsRollbackNetwork *network, bool drop)
   cs_frame_filter_close (&network->filter);
   network->blocked = false;
   return dropped;
+}
+
+void
+cs_rollback_network_unblock (pid_t pid)
+{
+  g_autoptr (GError) error = NULL;
+  CsRollbackNetwork *network = cs_rollback_network_new (pid, &error);
+  if (network == NULL)
+    {
+      g_debug ("%s", error->message);
+      return;
+    }
+  for (guint i = 0; i < network->ports->len; i++)
+    detach (&g_array_index (network->ports, Port, i));
+  cs_rollback_network_free (network);
 }

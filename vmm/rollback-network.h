@@ -24,4 +24,7 @@ guint64 cs_rollback_network_open (CsRollbackNetwork *network, bool drop);
 void cs_rollback_network_free (CsRollbackNetwork *network);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsRollbackNetwork, cs_rollback_network_free)
 
+/* After a crash: takes away the filter that a clusnapd before us may have left. */
+void cs_rollback_network_unblock (pid_t pid);
+
 #endif

@@ -86,7 +86,7 @@ static void
 fill_way (json_object *vm, const CsRollbackVm *one)
 {
   bool lost = one->failure != NULL;
-  cs_json_add_string (vm, "way", lost ? "lost" : one->cold != NULL ? "cold" : "in-place");
+  cs_json_add_string (vm, "way", lost ? "lost" : one->reason != NULL ? "cold" : "in-place");
   cs_json_add_string (vm, "reason", lost ? one->failure->message : one->reason);
 }
 

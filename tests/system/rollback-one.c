@@ -506,6 +506,7 @@ restore (Session *session, char **arguments, GError **error)
   if (restore == NULL || !cs_restore_load (restore, NULL, error)
       || !cs_restore_resume (restore, error))
     return false;
+  cs_restore_commit (restore);
   CsVmBase *base = cs_vm_base_new (session->store, cs_json_string (document, "image"),
                                    cs_restore_tracker (restore), NULL, NULL);
   base->snapshot = g_strdup (arguments[0]);
