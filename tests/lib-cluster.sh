@@ -198,16 +198,18 @@ disk_arguments() {
     done
 }
 
-# The initramfs, with what option_agent asks for behind it.
+# The initramfs, with what option_agent asks for behind it.  Made once: QEMU maps the file, and the guest's firmware reads it
+# when it boots; written again for the next node it would change under the one before.
 guest_initramfs() {
-    local initramfs=$guest_directory/initramfs.cpio.gz
+    local initramfs=$guest_directory/initramfs.cpio.gz both
     [ "$option_agent" != no ] || {
         echo "$initramfs"
         return
     }
     [ -s "$guest_directory/$option_agent.cpio.gz" ] || skip "the demo guest has no '$option_agent' (scripts/install-deps)"
-    cat "$initramfs" "$guest_directory/$option_agent.cpio.gz" >"$cluster_directory/with-$option_agent.cpio.gz"
-    echo "$cluster_directory/with-$option_agent.cpio.gz"
+    both=$cluster_directory/with-$option_agent.cpio.gz
+    [ -e "$both" ] || cat "$initramfs" "$guest_directory/$option_agent.cpio.gz" >"$both"
+    echo "$both"
 }
 
 # Writes I.argv.

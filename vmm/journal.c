@@ -112,6 +112,19 @@ cs_journal_is_marked (CsJournal *journal, const char *job)
 }
 
 void
+cs_journal_sweep_unfinished (CsJournal *journal)
+{
+  g_autoptr (GDir) listing = g_dir_open (journal->directory, 0, NULL);
+  for (const char *name; listing != NULL && (name = g_dir_read_name (listing)) != NULL;)
+    {
+      g_autofree char *path = g_build_filename (journal->directory, name, NULL);
+      /* cs_file_commit's; an entry's own name never ends so. */
+      if (g_str_has_suffix (name, ".tmp") && unlink (path) < 0 && errno != ENOENT)
+        g_warning ("cannot remove '%s': %s", path, g_strerror (errno));
+    }
+}
+
+void
 cs_journal_sweep_marks (CsJournal *journal)
 {
   g_autoptr (GHashTable) jobs = g_hash_table_new (g_str_hash, g_str_equal);

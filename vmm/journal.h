@@ -36,6 +36,9 @@ void cs_journal_remove (CsJournal *journal, const char *kind, const CsVmRef *ref
 bool cs_journal_mark (CsJournal *journal, const char *job, GError **error);
 void cs_journal_unmark (CsJournal *journal, const char *job);
 bool cs_journal_is_marked (CsJournal *journal, const char *job);
+/* Takes away what a process that died in cs_journal_add or cs_journal_mark left half-written.  Only
+ * before anything else uses the journal. */
+void cs_journal_sweep_unfinished (CsJournal *journal);
 /* Takes the marks away that no "load" entry refers to. */
 void cs_journal_sweep_marks (CsJournal *journal);
 

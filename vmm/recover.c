@@ -359,6 +359,7 @@ retry_later (CsDaemon *daemon, GPtrArray *pauses)
 void
 cs_daemon_recover (CsDaemon *daemon)
 {
+  cs_journal_sweep_unfinished (daemon->journal);
   g_autoptr (GPtrArray) loads = cs_journal_read (daemon->journal);
   undo_loads (daemon, loads);
   g_autoptr (GPtrArray) entries = cs_journal_read (daemon->journal);
