@@ -84,7 +84,7 @@ must_fail() {
     -) [ "$status" -ne 0 ] || fail "'$*' succeeded" ;;
     *) [ "$status" -eq "$wanted" ] || fail "'$*' ended with $status, not $wanted" ;;
     esac
-    grep -qF -- "$text" "$tmp/said" || fail "'$*' did not say '$text'"
+    [ -z "$text" ] || grep -qF -- "$text" "$tmp/said" || fail "'$*' did not say '$text'"
 }
 
 # Read by the clusnapd of daemon_start whenever it reaches a fault point.
