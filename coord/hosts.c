@@ -149,6 +149,19 @@ cs_hosts_was_sent (const CsHosts *hosts)
 }
 
 bool
+cs_hosts_all_refused (const CsHosts *hosts)
+{
+  for (guint i = 0; i < cs_hosts_count (hosts); i++)
+    {
+      const CsRpcCall *call = call_at (hosts, i);
+      if (call->rpc == NULL || cs_rpc_is_broken (call->rpc) || cs_rpc_call_is_pending (call)
+          || call->error == NULL)
+        return false;
+    }
+  return true;
+}
+
+bool
 cs_hosts_take_interrupt (CsHosts *hosts)
 {
   bool interrupted = !cs_rpc_wait_check (&hosts->wait, NULL);

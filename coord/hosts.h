@@ -27,6 +27,8 @@ bool cs_hosts_request (CsHosts *hosts, const char *method, json_object *extra, g
 
 /* Whether the latest request went out, or may have. */
 bool cs_hosts_was_sent (const CsHosts *hosts);
+/* Whether every host has answered the latest request with an error of its own. */
+bool cs_hosts_all_refused (const CsHosts *hosts);
 
 /* Whether @wait's interrupt has come; from now on it counts no more. */
 bool cs_hosts_take_interrupt (CsHosts *hosts);

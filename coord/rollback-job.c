@@ -151,7 +151,9 @@ request (CsRollbackJob *job, CsRollbackStage stage, GError **error)
   const char *method = cs_rollback_stage_method (stage);
   bool answered = cs_hosts_request (job->hosts, method, NULL, deadline_of (job, stage), &own);
   bool sent = cs_hosts_was_sent (job->hosts);
-  job->applied = job->applied || (stage == CS_ROLLBACK_STAGE_APPLY && sent);
+  /* A host that refuses it has changed nothing. */
+  if (stage == CS_ROLLBACK_STAGE_APPLY && sent && (answered || !cs_hosts_all_refused (job->hosts)))
+    job->applied = true;
   if (answered)
     return true;
   if (!job->applied || !g_error_matches (own, CS_ERROR, CS_ERROR_CANCELLED)

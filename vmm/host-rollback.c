@@ -3,12 +3,16 @@
  * The barrier has two sides: no VM is changed before all stand, and none runs before all are back.
  * In between lies one decision, taken under the job's lock, once:
  *
- *   UNDECIDED   each VM's worker has stopped its VM and waits, at most until its deadline; a VM
- * that does not stop, the deadline, or cs_host_rollback_cancel decide for UNDO DECIDING    apply
- * was asked for: the journal says that VMs may be half rolled back, and the VMs that did not run
- * are started from the snapshot (paused).  What fails here: UNDO UNDO        every worker lets its
- * VM run, untouched GO          every worker takes its VM back.  From here on nothing is undone and
- * nothing stops the job, whether or not anybody waits for it
+ * - UNDECIDED: each VM's worker has stopped its VM and waits, at most until its deadline.  A VM
+ *   that does not stop, the deadline, or cs_host_rollback_cancel decide for UNDO.
+ * - DECIDING: apply was asked for; the journal is told that VMs may be half rolled back.  What
+ *   fails here: UNDO.
+ * - UNDO: every worker lets its VM run, untouched.
+ * - GO: every worker takes its VM back.  From here on nothing is undone and nothing stops the job,
+ *   whether or not anybody waits for it.
+ *
+ * VMs that do not run are started from the snapshot, paused, before the others are stopped: that
+ * takes long.
  *
  * A VM that fails past GO while another one is changed already has no way back: its QEMU is ended
  * and it is started from the snapshot, like those that did not run.  If all fail before they have
@@ -120,7 +124,12 @@ cs_host_rollback_begin (CsHostRollback *job, GError **error)
 bool
 cs_host_rollback_prepare (CsHostRollback *job, GError **error)
 {
-  return cs_fan_out (job->vms, cs_rollback_vm_prepare, error);
+  g_autoptr (GPtrArray) cold = subset (job, true);
+  g_autoptr (GPtrArray) in_place = subset (job, false);
+  /* What is started takes long, so it comes first: the others run on meanwhile. */
+  return cs_fan_out (cold, cs_rollback_vm_prepare, error)
+         && cs_fan_out (cold, cs_rollback_vm_load, error)
+         && cs_fan_out (in_place, cs_rollback_vm_prepare, error);
 }
 
 /* ---- pause ---- */
@@ -171,10 +180,8 @@ decide (CsHostRollback *job, CsRollbackDecision from, CsRollbackDecision to)
 static bool
 make_ready (CsHostRollback *job, GError **error)
 {
-  g_autoptr (GPtrArray) cold = subset (job, true);
   return cs_host_rollback_journal (job, CS_ROLLBACK_PHASE_APPLY, error)
-         && cs_fault_point ("rollback-journal", error)
-         && cs_fan_out (cold, cs_rollback_vm_load, error);
+         && cs_fault_point ("rollback-journal", error);
 }
 
 /* All of @in_place failed before they wrote anything. */
