@@ -10,7 +10,8 @@
  * QEMU allows no copy-before-write job beside a stream job, so a capture first calls hold, and step
  * begins the job again afterwards: what was copied stays copied.  The copying does not mark the
  * dirty bitmaps.  A server that dies is started again at the same socket; QEMU's requests wait for
- * it (reconnect-delay), and the server itself waits while the store cannot be read.
+ * it (reconnect-delay), and the server itself tries for a minute before it tells that the store
+ * cannot be read.
  *
  * Not so: raw disks, block devices and disks with a backing image of their own.  They are written
  * before the VM starts.

@@ -21,6 +21,9 @@
 /* Pages looked at for one extents request: clients ask for up to 4 GiB, answers may be shorter. */
 #define EXTENT_PAGES ((guint64)1 << 18)
 
+/* Seconds for which a read that fails is tried again. */
+#define PATIENCE 60
+
 static char *store_path;
 static char *image_id;
 static CsStore *store;
@@ -160,15 +163,25 @@ plugin_block_size (void *data, uint32_t *minimum, uint32_t *preferred, uint32_t 
   return 0;
 }
 
+/* A store that is away for a while does not become an I/O error in a guest: the guest waits. */
 static bool
 read_pages (const Handle *handle, guint64 page, guint64 count, void *data)
 {
   g_autoptr (GError) error = NULL;
-  if (cs_image_read (image, handle->volume, page, count, data, &error))
-    return true;
-  nbdkit_error ("store '%s': %s", store_path, error->message);
-  nbdkit_set_error (EIO);
-  return false;
+  for (guint second = 0; !cs_image_read (image, handle->volume, page, count, data, &error);
+       second++)
+    {
+      if (second == 0)
+        nbdkit_error ("store '%s': %s; trying again", store_path, error->message);
+      if (second == PATIENCE || nbdkit_nanosleep (1, 0) < 0)
+        {
+          nbdkit_error ("store '%s': %s", store_path, error->message);
+          nbdkit_set_error (EIO);
+          return false;
+        }
+      g_clear_error (&error);
+    }
+  return true;
 }
 
 static int
