@@ -9,6 +9,7 @@
  * Threads: parallel; all that is shared is immutable or the library's. */
 #include "config.h"
 
+#include "common/error.h"
 #include "images/image.h"
 
 #include <errno.h>
@@ -163,7 +164,8 @@ plugin_block_size (void *data, uint32_t *minimum, uint32_t *preferred, uint32_t 
   return 0;
 }
 
-/* A store that is away for a while does not become an I/O error in a guest: the guest waits. */
+/* A store that is away for a while does not become an I/O error in a guest: the guest waits. Damage
+ * does not pass. */
 static bool
 read_pages (const Handle *handle, guint64 page, guint64 count, void *data)
 {
@@ -171,9 +173,10 @@ read_pages (const Handle *handle, guint64 page, guint64 count, void *data)
   for (guint second = 0; !cs_image_read (image, handle->volume, page, count, data, &error);
        second++)
     {
-      if (second == 0)
+      bool passes = !g_error_matches (error, CS_ERROR, CS_ERROR_CORRUPT);
+      if (second == 0 && passes)
         nbdkit_error ("store '%s': %s; trying again", store_path, error->message);
-      if (second == PATIENCE || nbdkit_nanosleep (1, 0) < 0)
+      if (!passes || second == PATIENCE || nbdkit_nanosleep (1, 0) < 0)
         {
           nbdkit_error ("store '%s': %s", store_path, error->message);
           nbdkit_set_error (EIO);
