@@ -14,7 +14,7 @@ struct CsSegment
   /* immutable */
   CsObject *object;
   guint32 number;
-  guint64 nonce;
+  guint64 nonce = 0;
   guint32 n_frames;
   guint32 n_pages;
   CsSegmentEntry *entries; /* host byte order */
@@ -137,7 +137,7 @@ cs_segment_open (CsBackend *backend, const guint8 *store, guint32 number, GError
     g_set_error (error, CS_ERROR, CS_ERROR_CORRUPT, "segment '%s' is missing", name);
   else if (cause != NULL)
     g_propagate_error (error, g_steal_pointer (&cause));
-  guint64 nonce;
+  guint64 nonce = 0;
   if (segment->object == NULL || !read_header (segment, store, &nonce, error)
       || !read_footer (segment, error))
     return NULL;

@@ -35,7 +35,8 @@ tell() {
 kill_all() {
     local domain
     for domain in $(domain_names); do
-        virsh_system destroy "$domain" >/dev/null
+        # A restore that was undone left it shut off.
+        virsh_system destroy "$domain" >/dev/null 2>&1 || true
     done
 }
 
