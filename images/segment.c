@@ -14,7 +14,7 @@ struct CsSegment
   /* immutable */
   CsObject *object;
   guint32 number;
-  guint64 nonce = 0;
+  guint64 nonce;
   guint32 n_frames;
   guint32 n_pages;
   CsSegmentEntry *entries; /* host byte order */
