@@ -11,8 +11,8 @@
  * - GO: every worker takes its VM back.  From here on nothing is undone and nothing stops the job,
  *   whether or not anybody waits for it.
  *
- * VMs that do not run are started from the snapshot, paused, before the others are stopped: that
- * takes long.
+ * VMs that do not run are started from the snapshot, paused, in DECIDING: while the others ran,
+ * what these send would reach them out of the abandoned time.
  *
  * A VM that fails past GO while another one is changed already has no way back: its QEMU is ended
  * and it is started from the snapshot, like those that did not run.  If all fail before they have
@@ -124,12 +124,7 @@ cs_host_rollback_begin (CsHostRollback *job, GError **error)
 bool
 cs_host_rollback_prepare (CsHostRollback *job, GError **error)
 {
-  g_autoptr (GPtrArray) cold = subset (job, true);
-  g_autoptr (GPtrArray) in_place = subset (job, false);
-  /* What is started takes long, so it comes first: the others run on meanwhile. */
-  return cs_fan_out (cold, cs_rollback_vm_prepare, error)
-         && cs_fan_out (cold, cs_rollback_vm_load, error)
-         && cs_fan_out (in_place, cs_rollback_vm_prepare, error);
+  return cs_fan_out (job->vms, cs_rollback_vm_prepare, error);
 }
 
 /* ---- pause ---- */
@@ -180,8 +175,10 @@ decide (CsHostRollback *job, CsRollbackDecision from, CsRollbackDecision to)
 static bool
 make_ready (CsHostRollback *job, GError **error)
 {
+  g_autoptr (GPtrArray) cold = subset (job, true);
   return cs_host_rollback_journal (job, CS_ROLLBACK_PHASE_APPLY, error)
-         && cs_fault_point ("rollback-journal", error);
+         && cs_fault_point ("rollback-journal", error)
+         && cs_fan_out (cold, cs_rollback_vm_load, error);
 }
 
 /* All of @in_place failed before they wrote anything. */
