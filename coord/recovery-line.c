@@ -84,12 +84,6 @@ cs_history_add_dependency (CsHistory *history, const CsDependency *dependency)
     g_array_append_vals (history->dependencies, dependency, 1);
 }
 
-guint
-cs_history_n_dependencies (const CsHistory *history)
-{
-  return history->dependencies->len;
-}
-
 const CsDependency *
 cs_history_dependency (const CsHistory *history, guint i)
 {

@@ -37,7 +37,6 @@ void cs_history_add_snapshot (CsHistory *history, guint vm, guint64 sequence);
 
 /* Adding one twice is harmless.  One of a VM on itself is ignored. */
 void cs_history_add_dependency (CsHistory *history, const CsDependency *dependency);
-guint cs_history_n_dependencies (const CsHistory *history);
 const CsDependency *cs_history_dependency (const CsHistory *history, guint i);
 
 /* Where a VM is on the line: the sequence number of the snapshot that it goes back to, or: */

@@ -235,12 +235,6 @@ cs_disk_serve_start (CsStore *store, const char *image, const char *socket, uid_
   return NULL;
 }
 
-const char *
-cs_disk_serve_socket (const CsDiskServe *serve)
-{
-  return serve->socket;
-}
-
 bool
 cs_disk_serve_is_alive (const CsDiskServe *serve)
 {

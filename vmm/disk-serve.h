@@ -19,7 +19,6 @@ typedef struct CsDiskServe CsDiskServe;
  * collection keeps the image (pin, or a root). */
 CsDiskServe *cs_disk_serve_start (CsStore *store, const char *image, const char *socket, uid_t uid,
                                   gid_t gid, GError **error);
-const char *cs_disk_serve_socket (const CsDiskServe *serve);
 
 /* Ends the process (by pid and start time) and removes the socket. */
 void cs_disk_serve_stop (CsDiskServe *serve);

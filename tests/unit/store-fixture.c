@@ -30,6 +30,16 @@ fixture_remove (char *directory)
   g_free (directory);
 }
 
+char *
+fixture_init (const char *directory)
+{
+  g_autoptr (GError) error = NULL;
+  char *path = g_build_filename (directory, "store", NULL);
+  cs_store_init (path, &error);
+  unit_assert_no_error (error);
+  return path;
+}
+
 CsStore *
 fixture_open (const char *path)
 {

@@ -11,6 +11,9 @@ char *fixture_directory (void);
 /* Removes @directory and all in it, and frees the string. */
 void fixture_remove (char *directory);
 
+/* Makes an empty store in @directory; returns its path (g_free). */
+char *fixture_init (const char *directory);
+
 /* Open, with the assertion that it works. */
 CsStore *fixture_open (const char *path);
 

@@ -21,11 +21,8 @@ static char *path;
 static void
 setup (void)
 {
-  g_autoptr (GError) error = NULL;
   directory = fixture_directory ();
-  path = g_build_filename (directory, "store", NULL);
-  cs_store_init (path, &error);
-  unit_assert_no_error (error);
+  path = fixture_init (directory);
 }
 
 static void
