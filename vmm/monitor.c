@@ -187,6 +187,13 @@ cs_monitor_make_run (CsMonitor *monitor, GError **error)
   cs_monitor_set_deadline (monitor, g_get_monotonic_time () + CONT_GRACE);
   bool running = cs_monitor_cont (monitor, error);
   cs_monitor_set_deadline (monitor, 0);
+  /* A QEMU that was killed closes its socket some time before its process has ended. */
+  if (!running && !monitor->class->is_open (monitor)
+      && cs_process_wait_end (monitor->pidfd, CONT_GRACE))
+    {
+      g_clear_error (error);
+      running = true;
+    }
   return running;
 }
 

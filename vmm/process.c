@@ -259,8 +259,18 @@ cs_process_open (pid_t pid, GError **error)
 bool
 cs_process_has_ended (int pidfd)
 {
+  return cs_process_wait_end (pidfd, 0);
+}
+
+bool
+cs_process_wait_end (int pidfd, gint64 limit)
+{
   struct pollfd descriptor = { pidfd, POLLIN, 0 };
-  return poll (&descriptor, 1, 0) != 0;
+  int ready;
+  do
+    ready = poll (&descriptor, 1, limit / 1000);
+  while (ready < 0 && errno == EINTR);
+  return ready != 0;
 }
 
 guint64

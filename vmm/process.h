@@ -31,5 +31,7 @@ guint64 cs_process_start_time (pid_t pid);
 int cs_process_open (pid_t pid, GError **error);
 /* Whether the process of @pidfd has ended.  Any thread. */
 bool cs_process_has_ended (int pidfd);
+/* The same, but waits for it, at most @limit us. */
+bool cs_process_wait_end (int pidfd, gint64 limit);
 
 #endif
