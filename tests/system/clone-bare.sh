@@ -7,7 +7,7 @@
 requires_root
 requires jq ip nbdkit
 
-cluster_start clone 2 memory=128 run=probe 'disks=raw:none qcow2:writeback' \
+cluster_start bareclone 2 memory=128 run=probe 'disks=raw:none qcow2:writeback' \
     extra='-device vmgenid,id=generation,guid=auto'
 cluster_wait
 clusnapd_start
