@@ -28,11 +28,11 @@ static guint n_vms;
 
 /* The VMs are the caller's to clean up; a round that is not whole is worth nothing. */
 static void
-check (bool good, GError *error)
+check (bool good, GError **error)
 {
   if (good)
     return;
-  fprintf (stderr, "pause-tool: %s: %s\n", method->name, error->message);
+  fprintf (stderr, "pause-tool: %s: %s\n", method->name, (*error)->message);
   exit (EXIT_FAILURE);
 }
 
@@ -40,18 +40,18 @@ static void
 run_round (CsPauseVm *vm)
 {
   g_autoptr (GError) error = NULL;
-  check (method->prepare (vm, &error), error);
+  check (method->prepare (vm, &error), &error);
   pthread_barrier_wait (&barrier);
   gint64 begin = g_get_monotonic_time ();
-  check (method->pause (vm, &error), error);
+  check (method->pause (vm, &error), &error);
   if (method->resume != NULL)
     {
       pthread_barrier_wait (&barrier);
-      check (method->resume (vm, &error), error);
+      check (method->resume (vm, &error), &error);
     }
   took[vm->number] = g_get_monotonic_time () - begin;
   pthread_barrier_wait (&barrier);
-  check (method->finish (vm, &error), error);
+  check (method->finish (vm, &error), &error);
 }
 
 static gpointer
@@ -115,7 +115,7 @@ main (int argc, char **argv)
       vms[i].number = i;
       vms[i].directory = argv[4];
       vms[i].monitor = cs_monitor_open_qmp (argv[5 + i], &error);
-      check (vms[i].monitor != NULL, error);
+      check (vms[i].monitor != NULL, &error);
     }
   for (guint i = 0; i < n_vms; i++)
     threads[i] = g_thread_new ("vm", vm_thread, &vms[i]);
