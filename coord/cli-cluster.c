@@ -38,6 +38,7 @@ const CsColumn cs_cluster_show_columns[] = {
   { "name", "Cluster", CS_COLUMN_TEXT },
   { "store", "Store", CS_COLUMN_TEXT },
   { "policy", "Policy", CS_COLUMN_TEXT },
+  { "domino-limit", "Domino limit", CS_COLUMN_COUNT },
   { "pause-deadline", "Pause deadline", CS_COLUMN_TIME },
   { "clone-of", "Clone of", CS_COLUMN_TEXT },
   { "memory", "Memory in use", CS_COLUMN_SIZE },
@@ -123,6 +124,9 @@ apply_options (CsCli *cli, CsCluster *cluster, GError **error)
 {
   const char *store = cs_arguments_value (cli->arguments, CS_OPTION_STORE);
   const char *deadline = cs_arguments_value (cli->arguments, CS_OPTION_PAUSE_DEADLINE);
+  const char *policy = cs_arguments_value (cli->arguments, CS_OPTION_POLICY);
+  if (policy != NULL && !cs_cluster_set_policy (cluster, policy, error))
+    return false;
   g_autofree char *absolute = store != NULL ? g_canonicalize_filename (store, NULL) : NULL;
   if (absolute != NULL && !cs_cluster_set_store (cluster, absolute, error))
     return false;

@@ -12,7 +12,7 @@
 // clang-format off
 const CsCommand cs_commands[] = {
   { "cluster", "create", "NAME [DOMAIN...]", 1, ANY,
-    OPT (FILE) | OPT (URI) | OPT (QMP) | OPT (PAUSE_DEADLINE),
+    OPT (FILE) | OPT (URI) | OPT (QMP) | OPT (PAUSE_DEADLINE) | OPT (POLICY),
     "define a cluster of libvirt domains or QEMU sockets",
     NULL, cs_cli_cluster_create },
   { "cluster", "list", "", 0, 0, 0,
@@ -24,7 +24,8 @@ const CsCommand cs_commands[] = {
   { "cluster", "delete", "NAME...", 1, ANY, OPT (PURGE),
     "forget clusters; their snapshots stay in the store",
     NULL, cs_cli_cluster_delete },
-  { "snapshot", "create", "CLUSTER [NAME]", 1, 2, OPT (PAUSE_DEADLINE),
+  { "snapshot", "create", "CLUSTER [NAME]", 1, 2,
+    OPT (ONLY) | OPT (STAGGER) | OPT (PAUSE_DEADLINE),
     "take a consistent snapshot of a running cluster",
     cs_snapshot_create_columns, cs_cli_snapshot_create },
   { "snapshot", "list", "[CLUSTER]", 0, 1, 0,
@@ -39,7 +40,7 @@ const CsCommand cs_commands[] = {
   { "snapshot", "delete", "CLUSTER SNAPSHOT...", 2, ANY, 0,
     "delete snapshots; 'store gc' then frees their space",
     NULL, cs_cli_snapshot_delete },
-  { "restore", NULL, "CLUSTER SNAPSHOT", 2, 2,
+  { "restore", NULL, "CLUSTER [SNAPSHOT]", 1, 2,
     OPT (EAGER) | OPT (FILL_RATE) | OPT (VM) | OPT (NO_WAIT) | OPT (SET_TIME)
     | OPT (CLONE) | OPT (COUNT) | OPT (DIRECTORY),
     "start the VMs of a cluster again as they were in a snapshot",
@@ -47,6 +48,10 @@ const CsCommand cs_commands[] = {
   { "rollback", NULL, "CLUSTER [SNAPSHOT]", 1, 2, OPT (ONLY) | OPT (PAUSE_DEADLINE),
     "take the running VMs of a cluster back to a snapshot, in place",
     cs_rollback_columns, cs_cli_rollback },
+  { "recover", NULL, "CLUSTER", 1, 1,
+    OPT (FAILED) | OPT (DRY_RUN) | OPT (ALLOW_LOST) | OPT (PAUSE_DEADLINE),
+    "bring failed VMs back, and take back only the VMs that must go with them",
+    cs_recover_columns, cs_cli_recover },
   { "store", "init", "", 0, 0, 0,
     "make an empty store",
     NULL, cs_cli_store_init },

@@ -25,7 +25,7 @@
      "times")                                                                                      \
   X (PAUSE_DEADLINE, "pause-deadline", 0, "TIME", "resume the guests and give up when they stand " \
      "for so long, as 2s or 500ms (default: the cluster's, or 2s)")                                \
-  X (DRY_RUN, "dry-run", 0, NULL, "only tell what would be freed")                                 \
+  X (DRY_RUN, "dry-run", 0, NULL, "only tell what would be done")                                 \
   X (EAGER, "eager", 0, NULL, "load all memory before the VMs run")                                \
   X (FILL_RATE, "fill-rate", 0, "MIB/S", "fill the memory of each VM at most so fast, 0: as fast as "  \
      "possible (default: slower while the guest waits for pages)")                                 \
@@ -40,8 +40,16 @@
      "as well")                                                                                    \
   X (SET_TIME, "set-time", 0, NULL, "set the guests' clocks to the host's time, by their guest "    \
      "agents (qemu-ga)")                                                                           \
-  X (ONLY, "only", 0, "VM,...", "take only these VMs back; the others run on as they are, so that " \
-     "messages between the VMs may then contradict each other; may be given several times")
+  X (ONLY, "only", 0, "VM,...", "only these VMs, the others run on as they are (after a rollback " \
+     "messages between the VMs may then contradict each other); may be given several times")        \
+  X (POLICY, "policy", 0, "NAME", "which VMs share a snapshot's barrier: coordinated (all, the "    \
+     "default), independent or group")                                                             \
+  X (STAGGER, "stagger", 0, "TIME", "wait so long between the snapshots that the policy asks for, " \
+     "as 2s or 500ms (default: 0s)")                                                               \
+  X (FAILED, "failed", 0, "VM,...", "these VMs have failed (default: those that do not run); may "  \
+     "be given several times")                                                                     \
+  X (ALLOW_LOST, "allow-lost", 0, NULL, "leave VMs as they are that have no snapshot which is old " \
+     "enough, and recover the others")
 // clang-format on
 
 typedef enum

@@ -5,6 +5,7 @@
 
 #include "common/error.h"
 #include "common/fault.h"
+#include "coord/cli-choose.h"
 #include "coord/cli-clone.h"
 #include "coord/cli-progress.h"
 #include "coord/name.h"
@@ -134,20 +135,27 @@ parse_fill_rate (CsCli *cli, bool eager, gint64 *rate, GError **error)
 bool
 cs_cli_restore (CsCli *cli, GError **error)
 {
-  const char *cluster = cs_cli_operand (cli, 0), *snapshot = cs_cli_operand (cli, 1);
+  const char *cluster = cs_cli_operand (cli, 0), *given = cs_cli_operand (cli, 1);
   bool eager = cs_arguments_has (cli->arguments, CS_OPTION_EAGER);
   bool wait = !cs_arguments_has (cli->arguments, CS_OPTION_NO_WAIT);
   json_object *chosen = NULL;
   gint64 fill_rate;
   if (!parse_fill_rate (cli, eager, &fill_rate, error))
     return false;
-  if (!cs_name_check ("cluster", cluster, error) || !cs_name_check ("snapshot", snapshot, error)
+  if (!cs_name_check ("cluster", cluster, error)
+      || (given != NULL && !cs_name_check ("snapshot", given, error))
       || !chosen_vms (cli, &chosen, error))
     return false;
   g_autoptr (CsJson) vms = chosen;
   g_autofree char *store = cs_cli_store_of (cli, cluster, error);
   if (store == NULL || cs_cli_connect (cli, error) == NULL)
     return false;
+  g_autofree char *snapshot =
+      given != NULL ? g_strdup (given) : cs_cli_choose_latest (cli, store, cluster, error);
+  if (snapshot == NULL)
+    return false;
+  if (given != NULL && vms == NULL)
+    cs_cli_note_partial (cli, store, cluster, given, "the other VMs are not touched");
   CsCliClones *made = NULL;
   if (!cs_cli_clones_new (cli, store, cluster, snapshot, &made, error))
     return false;

@@ -5,7 +5,9 @@
 
 #include "common/error.h"
 #include "common/fault.h"
+#include "coord/cli-choose.h"
 #include "coord/cli-progress.h"
+#include "coord/cli-rollback.h"
 #include "coord/name.h"
 #include "coord/rollback-job.h"
 
@@ -39,6 +41,7 @@ typedef struct
 {
   CsCli *cli;
   CsProgress *progress;
+  const CsCliRollback *rollback;
 } Run;
 
 static void
@@ -59,6 +62,10 @@ on_progress (json_object *event, void *data)
 static bool
 on_answered (CsRollbackStage stage, void *data, GError **error)
 {
+  const CsCliRollback *rollback = ((Run *)data)->rollback;
+  if (stage == CS_ROLLBACK_STAGE_PAUSE && rollback->stand != NULL
+      && !rollback->stand (rollback->data, error))
+    return false;
   return cs_fault_point (cs_rollback_stage_name (stage), error);
 }
 
@@ -70,68 +77,21 @@ on_finishing (void *data)
                          "being finished.");
 }
 
-/* Sets *@vms to the names of --only, or to NULL for all. */
-static bool
-chosen_vms (CsCli *cli, json_object **vms, GError **error)
-{
-  g_autoptr (CsJson) names = json_object_new_array ();
-  const char *const *given = cs_arguments_values (cli->arguments, CS_OPTION_ONLY);
-  *vms = NULL;
-  for (; *given != NULL; given++)
-    {
-      g_auto (GStrv) list = g_strsplit (*given, ",", -1);
-      for (char **name = list; *name != NULL; name++)
-        {
-          if (!cs_name_check ("VM", *name, error))
-            return false;
-          json_object_array_add (names, json_object_new_string (*name));
-        }
-    }
-  if (json_object_array_length (names) > 0)
-    *vms = g_steal_pointer (&names);
-  return true;
-}
-
-/* The snapshot of @cluster that was taken last.  One that is damaged does not say when. */
-static char *
-latest_snapshot (CsCli *cli, const char *store, const char *cluster, GError **error)
-{
-  json_object *latest = NULL;
-  g_autoptr (CsJson) snapshots = cs_cli_snapshots (cli, store, cluster, error);
-  if (snapshots == NULL)
-    return NULL;
-  for (gsize i = 0; i < json_object_array_length (snapshots); i++)
-    {
-      json_object *one = json_object_array_get_idx (snapshots, i);
-      const char *created = cs_json_string (one, "created");
-      if (created != NULL && g_strcmp0 (created, cs_json_string (latest, "created")) > 0)
-        latest = one;
-    }
-  const char *name = cs_json_string (latest, "snapshot");
-  if (name == NULL)
-    g_set_error (error, CS_ERROR, CS_ERROR_NOT_FOUND,
-                 "cluster '%s' has no snapshot in the store at '%s': see 'clusnap snapshot list', "
-                 "or name another store with --store",
-                 cluster, store);
-  return g_strdup (name);
-}
-
-static json_object *
-run_job (CsCli *cli, const char *store, const char *cluster, const char *snapshot, guint64 deadline,
-         json_object *vms, GError **error)
+json_object *
+cs_cli_rollback_run (CsCli *cli, const CsCliRollback *rollback, json_object *vms, GError **error)
 {
   g_autoptr (CsProgress) progress = cs_progress_new (cli->progress);
-  Run run = { cli, progress };
+  Run run = { cli, progress, rollback };
   CsRollbackObserver observer = { on_stage, on_progress, on_answered, on_finishing, &run };
   g_autoptr (CsRollbackJob) job =
-      cs_rollback_job_new (store, cluster, snapshot, deadline, cli->interrupt_fd, &observer);
+      cs_rollback_job_new (rollback->store, rollback->cluster, rollback->snapshot,
+                           rollback->pause_deadline, cli->interrupt_fd, &observer);
   cs_rollback_job_add_host (job, cli->rpc, vms);
   return cs_rollback_job_run (job, error);
 }
 
-/* The rollback is done, and yet a user or a script must be told. */
-static bool
-check_cold (json_object *report, GError **error)
+bool
+cs_cli_rollback_check_cold (json_object *report, GError **error)
 {
   json_object *vms = cs_json_array (report, "vms");
   g_autoptr (GString) text = g_string_new (NULL);
@@ -145,10 +105,12 @@ check_cold (json_object *report, GError **error)
     }
   if (cs_json_uint (report, "cold", 0) == 0)
     return true;
+  const char *snapshot = cs_json_string (report, "snapshot");
   g_set_error (error, CS_ERROR, CS_ERROR_RESTARTED,
-               "all VMs are as in snapshot '%s', but not all of them could be taken back in place "
+               "all VMs are as in %s%s%s, but not all of them could be taken back in place "
                "and were started anew from it (connections to their consoles are lost): %s",
-               cs_json_string (report, "snapshot"), text->str);
+               snapshot != NULL ? "snapshot '" : "their line", snapshot != NULL ? snapshot : "",
+               snapshot != NULL ? "'" : "", text->str);
   return false;
 }
 
@@ -156,11 +118,11 @@ bool
 cs_cli_rollback (CsCli *cli, GError **error)
 {
   const char *name = cs_cli_operand (cli, 0), *given = cs_cli_operand (cli, 1);
-  guint64 deadline;
+  CsCliRollback rollback = { .cluster = name };
   json_object *chosen = NULL;
   if (!cs_name_check ("cluster", name, error)
       || (given != NULL && !cs_name_check ("snapshot", given, error))
-      || !chosen_vms (cli, &chosen, error))
+      || !cs_cli_choose_vms (cli, CS_OPTION_ONLY, &chosen, error))
     return false;
   g_autoptr (CsJson) vms = chosen;
   g_autofree char *store = cs_cli_store_of (cli, name, error);
@@ -168,14 +130,20 @@ cs_cli_rollback (CsCli *cli, GError **error)
     return false;
   /* It need not be defined any more. */
   g_autoptr (CsCluster) cluster = cs_cli_cluster (cli, name, NULL);
-  if (!cs_cli_pause_deadline (cli, cluster, &deadline, error)
+  if (!cs_cli_pause_deadline (cli, cluster, &rollback.pause_deadline, error)
       || cs_cli_connect (cli, error) == NULL)
     return false;
   g_autofree char *snapshot =
-      given != NULL ? g_strdup (given) : latest_snapshot (cli, store, name, error);
+      given != NULL ? g_strdup (given) : cs_cli_choose_latest (cli, store, name, error);
   if (snapshot == NULL)
     return false;
-  g_autoptr (CsJson) report =
-      run_job (cli, store, name, snapshot, deadline, g_steal_pointer (&vms), error);
-  return report != NULL && cs_cli_print_record (cli, report, error) && check_cold (report, error);
+  if (given != NULL && vms == NULL)
+    cs_cli_note_partial (cli, store, name, given,
+                         "the other VMs run on as they are, so that messages between them may then "
+                         "contradict each other ('clusnap recover' takes back who must)");
+  rollback.store = store;
+  rollback.snapshot = snapshot;
+  g_autoptr (CsJson) report = cs_cli_rollback_run (cli, &rollback, g_steal_pointer (&vms), error);
+  return report != NULL && cs_cli_print_record (cli, report, error)
+         && cs_cli_rollback_check_cold (report, error);
 }

@@ -4,6 +4,7 @@
 #include "coord/cluster-private.h"
 #include "coord/duration.h"
 #include "coord/name.h"
+#include "coord/policy.h"
 
 #include <string.h>
 
@@ -23,6 +24,15 @@ cs_cluster_check_path (const char *key, const char *path, GError **error)
   if (path == NULL || g_path_is_absolute (path))
     return true;
   return invalid (error, "key '%s': '%s' is not an absolute path", key, path);
+}
+
+bool
+cs_cluster_check_policy (const char *policy, GError **error)
+{
+  if (cs_policy_find (policy) != NULL)
+    return true;
+  g_autofree char *names = cs_policy_names ();
+  return invalid (error, "key 'policy': '%.64s' is not known: there are %s", policy, names);
 }
 
 bool
@@ -101,10 +111,11 @@ cs_cluster_check (CsCluster *cluster, GError **error)
       g_prefix_error (error, "key 'pause-deadline': ");
       return false;
     }
-  if (cluster->policy != NULL && strcmp (cluster->policy, CS_CLUSTER_POLICY) != 0)
-    return invalid (error, "key 'policy': '%s' is not known: the only policy is '%s'",
-                    cluster->policy, CS_CLUSTER_POLICY);
-  if (!cs_cluster_check_path ("store", cluster->store, error)
+  if (cluster->domino_limit != NULL
+      && (*cluster->domino_limit < 1 || *cluster->domino_limit > 1000))
+    return invalid (error, "key 'domino-limit': it is no number from 1 to 1000");
+  if ((cluster->policy != NULL && !cs_cluster_check_policy (cluster->policy, error))
+      || !cs_cluster_check_path ("store", cluster->store, error)
       || !cs_cluster_check_clone_of (cluster->clone_of, error))
     return false;
   for (guint i = 0; i < cluster->n_vms; i++)

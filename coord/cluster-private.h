@@ -4,8 +4,6 @@
 
 #include "coord/cluster.h"
 
-#define CS_CLUSTER_POLICY "coordinated"
-
 /* As libcyaml fills it in; all memory is GLib's. */
 struct CsCluster
 {
@@ -13,6 +11,7 @@ struct CsCluster
   char *store;          /* or NULL */
   char *pause_deadline; /* as written, or NULL */
   char *policy;         /* or NULL */
+  guint *domino_limit;  /* or NULL */
   char *clone_of;       /* or NULL */
   CsClusterVm *vms;
   guint n_vms;
@@ -24,6 +23,7 @@ struct CsCluster
 bool cs_cluster_check (CsCluster *cluster, GError **error);
 bool cs_cluster_check_vm (const CsCluster *cluster, guint i, GError **error);
 bool cs_cluster_check_clone_of (const char *source, GError **error);
+bool cs_cluster_check_policy (const char *policy, GError **error);
 bool cs_cluster_check_path (const char *key, const char *path, GError **error);
 
 #endif

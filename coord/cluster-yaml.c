@@ -30,6 +30,8 @@ static const cyaml_schema_field_t cluster_fields[] = {
   TEXT_FIELD ("store", CsCluster, store, CYAML_FLAG_OPTIONAL),
   TEXT_FIELD ("pause-deadline", CsCluster, pause_deadline, CYAML_FLAG_OPTIONAL),
   TEXT_FIELD ("policy", CsCluster, policy, CYAML_FLAG_OPTIONAL),
+  CYAML_FIELD_UINT_PTR ("domino-limit", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, CsCluster,
+                        domino_limit),
   TEXT_FIELD ("clone-of", CsCluster, clone_of, CYAML_FLAG_OPTIONAL),
   CYAML_FIELD_SEQUENCE_COUNT ("vms", CYAML_FLAG_POINTER, CsCluster, vms, n_vms, &vm_schema, 1,
                               CS_CLUSTER_MAX_VMS),

@@ -5,6 +5,7 @@
 #include "common/error.h"
 #include "coord/cluster-private.h"
 #include "coord/duration.h"
+#include "coord/policy.h"
 
 static void
 clear_vm (CsClusterVm *vm)
@@ -27,6 +28,7 @@ cs_cluster_free (CsCluster *cluster)
   g_free (cluster->store);
   g_free (cluster->pause_deadline);
   g_free (cluster->policy);
+  g_free (cluster->domino_limit);
   g_free (cluster->clone_of);
   g_free (cluster);
 }
@@ -37,7 +39,7 @@ cs_cluster_new (const char *name, const char *store, GError **error)
   g_autoptr (CsCluster) cluster = g_new0 (CsCluster, 1);
   cluster->name = g_strdup (name);
   cluster->store = g_strdup (store);
-  cluster->policy = g_strdup (CS_CLUSTER_POLICY);
+  cluster->policy = g_strdup (CS_POLICY_DEFAULT);
   return cs_cluster_check (cluster, error) ? g_steal_pointer (&cluster) : NULL;
 }
 
@@ -95,6 +97,28 @@ cs_cluster_set_clone_of (CsCluster *cluster, const char *source, GError **error)
   return true;
 }
 
+bool
+cs_cluster_set_policy (CsCluster *cluster, const char *policy, GError **error)
+{
+  if (!cs_cluster_check_policy (policy, error))
+    return false;
+  g_free (cluster->policy);
+  cluster->policy = g_strdup (policy);
+  return true;
+}
+
+const char *
+cs_cluster_policy (const CsCluster *cluster)
+{
+  return cluster->policy != NULL ? cluster->policy : CS_POLICY_DEFAULT;
+}
+
+guint
+cs_cluster_domino_limit (const CsCluster *cluster)
+{
+  return cluster->domino_limit != NULL ? *cluster->domino_limit : CS_POLICY_DOMINO_LIMIT;
+}
+
 const char *
 cs_cluster_clone_of (const CsCluster *cluster)
 {
@@ -145,16 +169,23 @@ cs_cluster_vm_ref (const CsCluster *cluster, guint i)
 }
 
 json_object *
+cs_cluster_vm_refs (const CsCluster *cluster)
+{
+  json_object *refs = json_object_new_array ();
+  for (guint i = 0; i < cluster->n_vms; i++)
+    json_object_array_add (refs, cs_cluster_vm_ref (cluster, i));
+  return refs;
+}
+
+json_object *
 cs_cluster_to_json (const CsCluster *cluster)
 {
   json_object *object = json_object_new_object ();
-  json_object *vms = json_object_new_array ();
   cs_json_add_string (object, "name", cluster->name);
-  cs_json_add_string (object, "policy",
-                      cluster->policy != NULL ? cluster->policy : CS_CLUSTER_POLICY);
+  cs_json_add_string (object, "policy", cs_cluster_policy (cluster));
+  if (cluster->domino_limit != NULL)
+    cs_json_add_uint (object, "domino-limit", *cluster->domino_limit);
   cs_json_add_string (object, "clone-of", cluster->clone_of);
-  for (guint i = 0; i < cluster->n_vms; i++)
-    json_object_array_add (vms, cs_cluster_vm_ref (cluster, i));
-  json_object_object_add (object, "vms", vms);
+  json_object_object_add (object, "vms", cs_cluster_vm_refs (cluster));
   return object;
 }

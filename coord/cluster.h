@@ -5,7 +5,8 @@
  *   name: demo
  *   store: /srv/snapshots        optional, absolute
  *   pause-deadline: 2s           optional: a number with us, ms or s
- *   policy: coordinated          optional, the only one
+ *   policy: coordinated          optional: coord/policy.h
+ *   domino-limit: 3              optional: of the policy independent
  *   clone-of: lab/s1             optional: of which cluster's snapshot
  *   vms:
  *     - name: vm1
@@ -64,13 +65,23 @@ guint64 cs_cluster_pause_deadline (const CsCluster *cluster); /* us; 0: the defa
 guint cs_cluster_n_vms (const CsCluster *cluster);
 const CsClusterVm *cs_cluster_vm (const CsCluster *cluster, guint i);
 
+const char *cs_cluster_policy (const CsCluster *cluster); /* never NULL */
+guint cs_cluster_domino_limit (const CsCluster *cluster);
+
+/* Errors: INVALID, with the policies that there are. */
+bool cs_cluster_set_policy (CsCluster *cluster, const char *policy, GError **error);
+
 /* @text as in the file.  Errors: INVALID. */
 bool cs_cluster_set_pause_deadline (CsCluster *cluster, const char *text, GError **error);
 
 /* VM @i as docs/rpc.md's vm reference; new. */
 json_object *cs_cluster_vm_ref (const CsCluster *cluster, guint i);
 
-/* What a snapshot's manifest keeps of it: {name, policy, clone-of?, vms: [ref]}; new. */
+/* All of them, as an array; new. */
+json_object *cs_cluster_vm_refs (const CsCluster *cluster);
+
+/* What a snapshot's manifest keeps of it: {name, policy, domino-limit?, clone-of?, vms: [ref]};
+ * new. */
 json_object *cs_cluster_to_json (const CsCluster *cluster);
 
 #endif

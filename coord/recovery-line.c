@@ -175,10 +175,8 @@ undo_interval (Search *search, guint vm, guint64 interval, CsRecoveryReason reas
     return;
   member->position = snapshot_at_most (search->history, vm, interval);
   if (member->reason != CS_RECOVERY_FAILED)
-    {
-      member->reason = reason;
-      member->dependency = dependency;
-    }
+    member->reason = reason;
+  member->dependency = dependency;
   if (!search->waiting[vm])
     g_queue_push_tail (&search->queue, GUINT_TO_POINTER (vm));
   search->waiting[vm] = true;
@@ -207,14 +205,18 @@ cs_recovery_line (const CsHistory *history, const guint *failed, guint n_failed)
   line->n = history->n;
   line->members = g_new0 (CsRecoveryMember, history->n + 1);
   for (guint i = 0; i < history->n; i++)
-    line->members[i].position = CS_RECOVERY_STAYS;
+    {
+      line->members[i].position = CS_RECOVERY_STAYS;
+      line->members[i].dependency = CS_RECOVERY_NO_DEPENDENCY;
+    }
   Search search;
   search_init (&search, history, line);
   for (guint i = 0; i < n_failed; i++)
     {
       g_return_val_if_fail (failed[i] < history->n, line);
       line->members[failed[i]].reason = CS_RECOVERY_FAILED;
-      undo_interval (&search, failed[i], CS_RECOVERY_STAYS - 1, CS_RECOVERY_FAILED, 0);
+      undo_interval (&search, failed[i], CS_RECOVERY_STAYS - 1, CS_RECOVERY_FAILED,
+                     CS_RECOVERY_NO_DEPENDENCY);
     }
   while (!g_queue_is_empty (&search.queue))
     {

@@ -43,6 +43,8 @@ const CsDependency *cs_history_dependency (const CsHistory *history, guint i);
 #define CS_RECOVERY_STAYS G_MAXUINT64 /* not touched */
 #define CS_RECOVERY_LOST 0            /* no snapshot of it is old enough: start it anew */
 
+#define CS_RECOVERY_NO_DEPENDENCY G_MAXUINT
+
 typedef enum
 {
   CS_RECOVERY_UNTOUCHED,
@@ -54,7 +56,9 @@ typedef struct
 {
   guint64 position;
   CsRecoveryReason reason;
-  guint dependency; /* number of the one that sent it back this far; only for DEPENDENT */
+  guint
+      dependency; /* number of the one that sent it back this far; CS_RECOVERY_NO_DEPENDENCY for an
+                     untouched VM, and for a failed one that only goes to its latest snapshot */
 } CsRecoveryMember;
 
 typedef struct

@@ -25,7 +25,8 @@ struct CsRollbackJob
 {
   char *store;
   char *cluster;
-  char *snapshot;
+  char *snapshot; /* or NULL */
+  char *target;   /* for messages */
   guint64 pause_deadline;
   CsRollbackObserver observer;
   CsHosts *hosts;
@@ -49,6 +50,8 @@ cs_rollback_job_new (const char *store, const char *cluster, const char *snapsho
   job->store = g_strdup (store);
   job->cluster = g_strdup (cluster);
   job->snapshot = g_strdup (snapshot);
+  job->target = snapshot != NULL ? g_strdup_printf ("snapshot '%s'", snapshot)
+                                 : g_strdup ("its recovery line");
   job->pause_deadline = pause_deadline;
   job->observer = *observer;
   CsRpcWait wait = { .interrupt_fd = interrupt_fd };
@@ -69,6 +72,7 @@ cs_rollback_job_free (CsRollbackJob *job)
   g_free (job->store);
   g_free (job->cluster);
   g_free (job->snapshot);
+  g_free (job->target);
   g_free (job);
 }
 
@@ -127,7 +131,7 @@ enter_stage (CsRollbackJob *job, CsRollbackStage stage)
   g_assert (stage == (job->entered ? job->stage + 1 : CS_ROLLBACK_STAGE_PREPARE));
   job->stage = stage;
   job->entered = true;
-  g_info ("rollback of cluster '%s' to snapshot '%s': stage %s", job->cluster, job->snapshot,
+  g_info ("rollback of cluster '%s' to %s: stage %s", job->cluster, job->target,
           cs_rollback_stage_name (stage));
   if (job->observer.stage != NULL)
     job->observer.stage (stage, job->observer.data);
@@ -233,9 +237,8 @@ tell_fate (CsRollbackJob *job, const GError *failure, GError **error)
       job->entered ? g_strdup_printf (" in stage '%s'", cs_rollback_stage_name (job->stage))
                    : g_strdup (" before it began");
   g_set_error (
-      error, failure->domain, failure->code,
-      "rollback of cluster '%s' to snapshot '%s' %s%s: %s; %s: %s", job->cluster, job->snapshot,
-      how, where, failure->message, fate,
+      error, failure->domain, failure->code, "rollback of cluster '%s' to %s %s%s: %s; %s: %s",
+      job->cluster, job->target, how, where, failure->message, fate,
       cs_rollback_stage_undo (job->applied ? CS_ROLLBACK_STAGE_APPLY : CS_ROLLBACK_STAGE_PREPARE));
 }
 

@@ -30,19 +30,20 @@ typedef struct
 
 typedef struct CsRollbackJob CsRollbackJob;
 
-/* @pause_deadline in us, 0 for the daemons' own default. */
+/* @snapshot: NULL when each VM goes back to one of its own.  @pause_deadline in us, 0 for the
+ * daemons' own default. */
 CsRollbackJob *cs_rollback_job_new (const char *store, const char *cluster, const char *snapshot,
                                     guint64 pause_deadline, int interrupt_fd,
                                     const CsRollbackObserver *observer);
 void cs_rollback_job_free (CsRollbackJob *job);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsRollbackJob, cs_rollback_job_free)
 
-/* Adds a host: its connection (borrowed) and the names of the VMs to take back there (an array,
- * taken; NULL: all). */
+/* Adds a host: its connection (borrowed) and the VMs to take back there: an array (taken)
+ * of names or of {name, snapshot}; NULL: all of the snapshot. */
 void cs_rollback_job_add_host (CsRollbackJob *job, CsRpc *rpc, json_object *vms);
 
 /* Runs the job to its end, once.  Returns
- *   {"cluster", "snapshot", "pause": us of the longest VM, "skew", "cold": number of VMs that had
+ *   {"cluster", "snapshot"?, "pause": us of the longest VM, "skew", "cold": number of VMs that had
  *    to be started anew though they ran, "vms": [members of rollback.begin ... release]}
  * or NULL: then the error says in which stage it failed and what became of the guests. */
 json_object *cs_rollback_job_run (CsRollbackJob *job, GError **error);

@@ -43,6 +43,10 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsSnapshotJob, cs_snapshot_job_free)
 /* Adds a host: its connection (borrowed) and the references of its VMs (an array, taken). */
 void cs_snapshot_job_add_host (CsSnapshotJob *job, CsRpc *rpc, json_object *vms);
 
+/* All VMs of the cluster (an array of references, taken), for a job that may be of some only.
+ * Before cs_snapshot_job_add_host. */
+void cs_snapshot_job_set_cluster_vms (CsSnapshotJob *job, json_object *vms);
+
 /* What the manifest keeps under "coordinator" (taken). */
 void cs_snapshot_job_set_manifest (CsSnapshotJob *job, json_object *coordinator);
 

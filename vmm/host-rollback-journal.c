@@ -1,8 +1,8 @@
 /* What a killed clusnapd leaves of a rollback, for the next one.
  *
- * Every VM of the job has an entry; all of them name all VMs, so that whoever finds them knows
- * whether he has them all.  The phases are written to all entries before the first VM is treated
- * accordingly, and entries are removed when the VMs run:
+ * Every VM of the job has an entry; all of them name all VMs and their snapshots, so that whoever
+ * finds them knows whether he has them all.  The phases are written to all entries before the first
+ * VM is treated accordingly, and entries are removed when the VMs run:
  *
  *   some entries are missing, or say "prepare"    no VM was changed, or (undone) none is any more
  *   all are there and say "apply"                 any VM may be half rolled back
@@ -13,14 +13,19 @@
 #include "common/json.h"
 #include "vmm/host-rollback.h"
 
+/* As rollback.begin takes them. */
 static json_object *
-names_of (const CsHostRollback *job)
+wanted_of (const CsHostRollback *job)
 {
-  json_object *names = json_object_new_array ();
+  json_object *wanted = json_object_new_array ();
   for (guint i = 0; i < job->vms->len; i++)
-    json_object_array_add (
-        names, json_object_new_string (cs_rollback_vm_name (cs_host_rollback_vm (job, i))));
-  return names;
+    {
+      json_object *one = json_object_new_object ();
+      cs_json_add_string (one, "name", cs_rollback_vm_name (cs_host_rollback_vm (job, i)));
+      cs_json_add_string (one, "snapshot", cs_host_rollback_vm (job, i)->snapshot);
+      json_object_array_add (wanted, one);
+    }
+  return wanted;
 }
 
 bool
@@ -31,9 +36,9 @@ cs_rollback_vm_journal (CsRollbackVm *vm, const char *phase, GError **error)
   cs_json_add_string (extra, "job", job->id);
   cs_json_add_string (extra, "store", cs_store_path (job->store));
   cs_json_add_string (extra, "cluster", job->cluster);
-  cs_json_add_string (extra, "snapshot", job->snapshot);
+  cs_json_add_string (extra, "snapshot", vm->snapshot);
   cs_json_add_string (extra, "phase", phase);
-  json_object_object_add (extra, "vms", names_of (job));
+  json_object_object_add (extra, "vms", wanted_of (job));
   vm->journalled = true;
   return cs_journal_add (job->daemon->journal, "rollback", vm->member.vm->ref, vm->member.vm->pid,
                          extra, error);

@@ -47,21 +47,19 @@ redo (CsDaemon *daemon, json_object *entry, GError **error)
 {
   const char *path = cs_json_string (entry, "store");
   const char *cluster = cs_json_string (entry, "cluster");
-  const char *snapshot = cs_json_string (entry, "snapshot");
   CsStore *store = cs_daemon_store (daemon, path ? path : "", error);
   if (store == NULL)
     return false;
-  g_autoptr (CsHostRollback) job =
-      cs_host_rollback_new (daemon, store, cluster ? cluster : "", snapshot ? snapshot : "",
-                            cs_json_array (entry, "vms"), error);
+  g_autoptr (CsHostRollback) job = cs_host_rollback_new (daemon, store, cluster ? cluster : "",
+                                                         cs_json_string (entry, "snapshot"),
+                                                         cs_json_array (entry, "vms"), error);
   if (job == NULL)
     return false;
   job->pause_deadline = RECOVERY_DEADLINE;
   if (!cs_host_rollback_redo (job, error) || !cs_host_rollback_release (job, error))
     return false;
-  g_message (
-      "took %u VM(s) back to snapshot '%s' of cluster '%s', as a clusnapd before us had begun",
-      job->vms->len, snapshot, cluster);
+  g_message ("took %u VM(s) back to %s of cluster '%s', as a clusnapd before us had begun",
+             job->vms->len, job->target, cluster);
   return true;
 }
 
@@ -93,9 +91,8 @@ recover_job (CsDaemon *daemon, const GPtrArray *entries)
     {
       /* The VMs go on standing then, and their entries stay. */
       if (!redo (daemon, first, &error))
-        g_warning ("a rollback to snapshot '%s' of cluster '%s' could not be finished: %s",
-                   cs_json_string (first, "snapshot"), cs_json_string (first, "cluster"),
-                   error->message);
+        g_warning ("a rollback of cluster '%s' could not be finished: %s",
+                   cs_json_string (first, "cluster"), error->message);
       return;
     }
   for (guint i = 0; i < entries->len; i++)

@@ -40,7 +40,7 @@ make_cold (CsRollbackVm *vm, const char *reason)
                                    .vm = vm->member.vm,
                                    .store = job->store,
                                    .document = vm->document,
-                                   .snapshot = job->snapshot,
+                                   .snapshot = vm->snapshot,
                                    .job = job->id,
                                    .lazy = true,
                                    .fill_rate = CS_LAZY_RATE_ADAPTIVE };
@@ -55,7 +55,7 @@ begin_in_place (CsRollbackVm *vm, bool standing, GError **error)
 {
   CsHostRollback *job = vm->job;
   CsRollbackOptions options = { .store = job->store,
-                                .snapshot = job->snapshot,
+                                .snapshot = vm->snapshot,
                                 .scratch_directory = job->daemon->scratch_directory,
                                 .read_ahead = READ_AHEAD,
                                 .pause_deadline = job->pause_deadline + ENGINE_GRACE,
@@ -180,7 +180,7 @@ cs_rollback_vm_replace (gpointer data, GError **error)
   if (vm->failure == NULL || vm->cold != NULL)
     return true;
   g_message ("VM '%s' cannot be taken back in place and is started again from snapshot '%s': %s",
-             cs_rollback_vm_name (vm), vm->job->snapshot, vm->failure->message);
+             cs_rollback_vm_name (vm), vm->snapshot, vm->failure->message);
   /* Ended first: freed before that, the engine lets a VM run that it has not changed. */
   if (cs_vm_monitor (own) != NULL || cs_vm_open (own, NULL))
     cs_source_kill (cs_json_member_object (vm->document, "source"), cs_vm_monitor (own));

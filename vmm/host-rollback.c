@@ -57,13 +57,21 @@ vm_free (gpointer data)
   g_free (vm);
 }
 
+typedef struct
+{
+  CsHostRollback *job;
+  const char *snapshot;
+} Chosen;
+
 static void
 add_vm (json_object *document, const CsVmRef *ref, gpointer data)
 {
-  CsHostRollback *job = data;
+  const Chosen *chosen = data;
+  CsHostRollback *job = chosen->job;
   CsRollbackVm *vm = g_new0 (CsRollbackVm, 1);
   vm->job = job;
   vm->document = document;
+  vm->snapshot = chosen->snapshot;
   vm->member.vm = cs_vm_table_get (job->daemon->vms, ref);
   g_ptr_array_add (job->vms, vm);
 }
@@ -80,28 +88,104 @@ pin_images (CsHostRollback *job, void (*func) (CsStore *store, const char *image
     }
 }
 
-CsHostRollback *
-cs_host_rollback_new (CsDaemon *daemon, CsStore *store, const char *cluster, const char *snapshot,
-                      json_object *names, GError **error)
+/* The manifest of @snapshot, read once; its name is the job's from then on. */
+static const char *
+open_manifest (CsHostRollback *job, const char *snapshot, GError **error)
 {
-  json_object *manifest = cs_store_manifest_get (store, cluster, snapshot, error);
+  gpointer kept = NULL;
+  if (g_hash_table_lookup_extended (job->manifests, snapshot, &kept, NULL))
+    return kept;
+  json_object *manifest = cs_store_manifest_get (job->store, job->cluster, snapshot, error);
   if (manifest == NULL)
     return NULL;
+  char *name = g_strdup (snapshot);
+  g_hash_table_insert (job->manifests, name, manifest);
+  return name;
+}
+
+static bool
+choose (CsHostRollback *job, const char *snapshot, json_object *names, GError **error)
+{
+  Chosen chosen = { job, open_manifest (job, snapshot, error) };
+  return chosen.snapshot != NULL
+         && cs_manifest_vms_choose (g_hash_table_lookup (job->manifests, chosen.snapshot),
+                                    chosen.snapshot, names, add_vm, &chosen, error);
+}
+
+/* An entry of the request: a name, or {name, snapshot}. */
+static bool
+choose_one (CsHostRollback *job, const char *snapshot, json_object *entry, GError **error)
+{
+  bool is_name = json_object_is_type (entry, json_type_string);
+  const char *name = is_name ? json_object_get_string (entry) : cs_json_string (entry, "name");
+  const char *own = is_name ? NULL : cs_json_string (entry, "snapshot");
+  if (name == NULL || (own == NULL && snapshot == NULL))
+    {
+      g_set_error (error, CS_ERROR, CS_ERROR_INVALID,
+                   "member 'vms' must hold names, or objects with a name and a snapshot");
+      return false;
+    }
+  for (guint i = 0; i < job->vms->len; i++)
+    if (g_strcmp0 (cs_rollback_vm_name (cs_host_rollback_vm (job, i)), name) == 0)
+      {
+        g_set_error (error, CS_ERROR, CS_ERROR_INVALID, "VM '%s' is to go back twice", name);
+        return false;
+      }
+  g_autoptr (CsJson) names = json_object_new_array ();
+  json_object_array_add (names, json_object_new_string (name));
+  return choose (job, own != NULL ? own : snapshot, names, error);
+}
+
+static bool
+choose_all (CsHostRollback *job, const char *snapshot, json_object *wanted, GError **error)
+{
+  if (wanted == NULL && snapshot != NULL)
+    return choose (job, snapshot, NULL, error);
+  gsize n = wanted != NULL ? json_object_array_length (wanted) : 0;
+  for (gsize i = 0; i < n; i++)
+    if (!choose_one (job, snapshot, json_object_array_get_idx (wanted, i), error))
+      return false;
+  if (n > 0)
+    return true;
+  g_set_error (error, CS_ERROR, CS_ERROR_INVALID, "no VM was named that is to go back");
+  return false;
+}
+
+static char *
+target_of (const CsHostRollback *job)
+{
+  if (g_hash_table_size (job->manifests) > 1)
+    return g_strdup_printf ("%u snapshots", g_hash_table_size (job->manifests));
+  return g_strdup_printf ("snapshot '%s'", cs_host_rollback_vm (job, 0)->snapshot);
+}
+
+static void
+manifest_destroy (gpointer manifest)
+{
+  json_object_put (manifest);
+}
+
+CsHostRollback *
+cs_host_rollback_new (CsDaemon *daemon, CsStore *store, const char *cluster, const char *snapshot,
+                      json_object *wanted, GError **error)
+{
   CsHostRollback *job = g_new0 (CsHostRollback, 1);
   job->daemon = daemon;
   job->store = store;
-  job->manifest = manifest;
+  job->manifests = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, manifest_destroy);
   job->cluster = g_strdup (cluster);
-  job->snapshot = g_strdup (snapshot);
   job->id = g_uuid_string_random ();
   job->cancellable = g_cancellable_new ();
   job->vms = g_ptr_array_new_with_free_func (vm_free);
   g_mutex_init (&job->lock);
   g_cond_init (&job->changed);
-  bool chosen = cs_manifest_vms_choose (manifest, snapshot, names, add_vm, job, error);
+  bool chosen = choose_all (job, snapshot, wanted, error);
   pin_images (job, cs_store_pin);
   if (chosen)
-    return job;
+    {
+      job->target = target_of (job);
+      return job;
+    }
   cs_host_rollback_free (job);
   return NULL;
 }
@@ -109,7 +193,7 @@ cs_host_rollback_new (CsDaemon *daemon, CsStore *store, const char *cluster, con
 static bool
 claim (CsHostRollback *job, GError **error)
 {
-  g_autofree char *holder = g_strdup_printf ("a rollback to snapshot '%s'", job->snapshot);
+  g_autofree char *holder = g_strdup_printf ("a rollback to %s", job->target);
   job->claimed = cs_fan_out_claim (job->vms, holder, error);
   return job->claimed;
 }
@@ -262,7 +346,7 @@ journal_release (CsHostRollback *job)
             && cs_host_rollback_journal (job, CS_ROLLBACK_PHASE_RESUME, &unsaid)
             && cs_fault_point ("rollback-release", &unsaid);
   if (!written)
-    g_warning ("rollback to snapshot '%s': %s", job->snapshot, unsaid->message);
+    g_warning ("rollback to %s: %s", job->target, unsaid->message);
 }
 
 /* The VMs are free; the daemon goes on filling those that were started. */
@@ -277,8 +361,10 @@ let_go (CsHostRollback *job, GError **error)
       if (vm->failure == NULL && vm->cold != NULL)
         g_ptr_array_add (filling, vm->member.vm);
       if (vm->failure != NULL)
-        g_string_append_printf (lost, "%sVM '%s': %s", lost->len > 0 ? "; " : "",
-                                cs_rollback_vm_name (vm), vm->failure->message);
+        g_string_append_printf (lost, "%sVM '%s': %s ('clusnap restore %s %s --vm %s')",
+                                lost->len > 0 ? "; " : "", cs_rollback_vm_name (vm),
+                                vm->failure->message, job->cluster, vm->snapshot,
+                                cs_rollback_vm_name (vm));
       else if (vm->cold != NULL)
         cs_cold_restore_hand_over (vm->cold);
     }
@@ -291,10 +377,11 @@ let_go (CsHostRollback *job, GError **error)
     cs_daemon_watch_filling (job->daemon, g_ptr_array_index (filling, i));
   if (lost->len == 0)
     return true;
-  g_set_error (error, CS_ERROR, CS_ERROR_STATE,
-               "not all VMs came back, the others run as in the snapshot: %s.  When the cause is "
-               "gone, end what is left of such a VM and use 'clusnap restore %s %s --vm VM'",
-               lost->str, job->cluster, job->snapshot);
+  g_set_error (
+      error, CS_ERROR, CS_ERROR_STATE,
+      "not all VMs came back, the others run as in their snapshots: %s.  When the cause is "
+      "gone, end what is left of such a VM and use that command",
+      lost->str);
   return false;
 }
 
@@ -308,7 +395,7 @@ cs_host_rollback_release (CsHostRollback *job, GError **error)
   cs_fan_out (job->vms, cs_rollback_vm_replace, NULL);
   g_autoptr (GError) unsaid = NULL;
   if (!mark_started (job, &unsaid))
-    g_warning ("rollback to snapshot '%s': %s", job->snapshot, unsaid->message);
+    g_warning ("rollback to %s: %s", job->target, unsaid->message);
   cs_fan_out (job->vms, cs_rollback_vm_resume, NULL);
   return let_go (job, error);
 }
@@ -346,11 +433,10 @@ cs_host_rollback_free (CsHostRollback *job)
   g_autoptr (GError) error = NULL;
   cs_host_rollback_cancel (job);
   if (!cs_fan_out_end (job->vms, &error))
-    g_debug ("rollback to snapshot '%s': %s", job->snapshot, error->message);
+    g_debug ("rollback to %s: %s", job->target ? job->target : "?", error->message);
   g_clear_error (&error);
   if (job->applied && job->claimed && !cs_host_rollback_release (job, &error))
-    g_warning ("rollback to snapshot '%s' of cluster '%s': %s", job->snapshot, job->cluster,
-               error->message);
+    g_warning ("rollback of cluster '%s' to %s: %s", job->cluster, job->target, error->message);
   if (job->claimed)
     {
       cs_fan_out (job->vms, cs_rollback_vm_free, NULL);
@@ -359,12 +445,12 @@ cs_host_rollback_free (CsHostRollback *job)
     }
   pin_images (job, cs_store_unpin);
   g_ptr_array_unref (job->vms);
-  json_object_put (job->manifest);
+  g_hash_table_unref (job->manifests);
   g_object_unref (job->cancellable);
   g_mutex_clear (&job->lock);
   g_cond_clear (&job->changed);
   g_free (job->cluster);
-  g_free (job->snapshot);
+  g_free (job->target);
   g_free (job->id);
   g_free (job);
 }

@@ -1,4 +1,5 @@
-/* The rollback of this host's VMs of a cluster to one snapshot.
+/* The rollback of this host's VMs of a cluster, all to one snapshot or each to its own (a recovery
+ * line).
  *
  * Called by one thread (the connection's, or the one that recovers after a crash) in this order:
  *
@@ -24,7 +25,8 @@ typedef struct
 
   /* immutable */
   CsHostRollback *job;
-  json_object *document; /* of the manifest, borrowed from it */
+  json_object *document; /* of a manifest, borrowed from it */
+  const char *snapshot;  /* that manifest's; the job's */
 
   /* worker; others when no task is under way */
   CsColdRestore *cold; /* it was, or is to be, started from the snapshot; NULL: in place */
@@ -52,10 +54,10 @@ struct CsHostRollback
   /* immutable */
   CsDaemon *daemon;
   CsStore *store;
-  json_object *manifest;
+  GHashTable *manifests; /* by snapshot: json_object */
   char *cluster;
-  char *snapshot;
-  char *id; /* in the journal */
+  char *target; /* "snapshot 's1'", or what several snapshots are called */
+  char *id;     /* in the journal */
   gint64 pause_deadline;
   GCancellable *cancellable;
   GPtrArray *vms;            /* of CsRollbackVm */
@@ -72,9 +74,10 @@ struct CsHostRollback
   CsRollbackDecision decision;
 };
 
-/* @names: the VMs (NULL: all of the snapshot). */
+/* @wanted: an array of VM names and of {name, snapshot} for those that go back to a snapshot of
+ * their own; NULL: all VMs of @snapshot, which may be NULL when each VM has its own. */
 CsHostRollback *cs_host_rollback_new (CsDaemon *daemon, CsStore *store, const char *cluster,
-                                      const char *snapshot, json_object *names, GError **error);
+                                      const char *snapshot, json_object *wanted, GError **error);
 bool cs_host_rollback_begin (CsHostRollback *job, GError **error);
 bool cs_host_rollback_prepare (CsHostRollback *job, GError **error);
 bool cs_host_rollback_pause (CsHostRollback *job, GError **error);

@@ -115,12 +115,17 @@ json_object *
 cs_rpc_rollback_begin (CsRpcPeer *peer, json_object *params, GError **error)
 {
   const char *cluster = cs_rpc_string (params, "cluster", error);
-  const char *snapshot = cluster ? cs_rpc_string (params, "snapshot", error) : NULL;
-  CsStore *store = snapshot ? cs_rpc_store (peer, params, error) : NULL;
-  CsHostRollback *rollback =
-      store ? cs_host_rollback_new (cs_rpc_peer_user_data (peer), store, cluster, snapshot,
-                                    cs_json_array (params, "vms"), error)
-            : NULL;
+  json_object *wanted = cs_json_array (params, "vms");
+  /* Each VM may name its own instead. */
+  const char *snapshot = cs_json_string (params, "snapshot");
+  if (cluster != NULL && wanted == NULL)
+    snapshot = cs_rpc_string (params, "snapshot", error);
+  CsStore *store = cluster != NULL && (snapshot != NULL || wanted != NULL)
+                       ? cs_rpc_store (peer, params, error)
+                       : NULL;
+  CsHostRollback *rollback = store ? cs_host_rollback_new (cs_rpc_peer_user_data (peer), store,
+                                                           cluster, snapshot, wanted, error)
+                                   : NULL;
   if (rollback == NULL)
     return NULL;
   rollback->pause_deadline = (gint64)MIN (

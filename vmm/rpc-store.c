@@ -98,6 +98,21 @@ sum_of_stats (json_object *vms, const char *name)
   return sum;
 }
 
+/* A partial snapshot says of which VMs it is. */
+static void
+add_partial (json_object *summary, json_object *manifest)
+{
+  json_object *vms = cs_json_array (manifest, "vms"), *names = json_object_new_array ();
+  for (gsize i = 0; vms != NULL && i < json_object_array_length (vms); i++)
+    {
+      const char *name = cs_json_string (json_object_array_get_idx (vms, i), "name");
+      if (name != NULL)
+        json_object_array_add (names, json_object_new_string (name));
+    }
+  json_object_object_add (summary, "partial", json_object_new_boolean (true));
+  json_object_object_add (summary, "only", names);
+}
+
 static json_object *
 summary_of (CsDaemon *daemon, CsStore *store, const CsManifestName *name)
 {
@@ -121,6 +136,8 @@ summary_of (CsDaemon *daemon, CsStore *store, const CsManifestName *name)
                           json_object_new_boolean (cs_vm_table_is_based_on (
                               daemon->vms, cs_json_array (manifest, "images"))));
   cs_json_add_uint (summary, "vms", vms ? json_object_array_length (vms) : 0);
+  if (json_object_get_boolean (json_object_object_get (manifest, "partial")))
+    add_partial (summary, manifest);
   cs_json_add_uint (summary, "pause", cs_json_uint (manifest, "pause", 0));
   cs_json_add_uint (summary, "bytes-captured", sum_of_stats (vms, "bytes-captured"));
   cs_json_add_uint (summary, "bytes-stored", sum_of_stats (vms, "bytes-stored"));

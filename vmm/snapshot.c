@@ -54,6 +54,7 @@ typedef struct Snapshot
   char *cluster;
   char *name;
   CsCaptureOptions options;
+  bool partial; /* of some of the cluster's VMs only */
   gint64 begun_at;
 
   /* executing thread */
@@ -202,6 +203,21 @@ add_participants (Snapshot *snapshot, json_object *params, GError **error)
   return snapshot->claimed;
 }
 
+/* Whether the cluster has VMs that are not of this snapshot. */
+static bool
+is_partial (json_object *params)
+{
+  json_object *all = cs_json_array (params, "cluster-vms");
+  json_object *vms = cs_json_array (params, "vms");
+  for (gsize i = 0; all != NULL && i < json_object_array_length (all); i++)
+    {
+      const char *name = cs_json_string (json_object_array_get_idx (all, i), "name");
+      if (name != NULL && cs_json_find_named (vms, name) == NULL)
+        return true;
+    }
+  return false;
+}
+
 json_object *
 cs_rpc_snapshot_begin (CsRpcPeer *peer, json_object *params, GError **error)
 {
@@ -216,6 +232,7 @@ cs_rpc_snapshot_begin (CsRpcPeer *peer, json_object *params, GError **error)
   snapshot->store = store;
   snapshot->cluster = g_strdup (cluster);
   snapshot->name = g_strdup (name);
+  snapshot->partial = is_partial (params);
   snapshot->begun_at = g_get_monotonic_time ();
   snapshot->participants = g_ptr_array_new_with_free_func (g_free);
   g_mutex_init (&snapshot->lock);
@@ -597,6 +614,8 @@ manifest_new (const Snapshot *snapshot, json_object *coordinator)
   cs_json_add_uint (manifest, "version", 1);
   cs_json_add_string (manifest, "cluster", snapshot->cluster);
   cs_json_add_string (manifest, "snapshot", snapshot->name);
+  if (snapshot->partial)
+    json_object_object_add (manifest, "partial", json_object_new_boolean (true));
   json_object_object_add (manifest, "parent", parent ? json_object_new_string (parent) : NULL);
   cs_json_add_string (manifest, "created", created);
   json_object_object_add (manifest, "images", json_object_get (snapshot->images));

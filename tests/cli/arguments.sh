@@ -26,7 +26,7 @@ refused "no option '--eager'" snapshot list --eager
 refused "an operand is missing" cluster show
 refused "too many operands" cluster list demo
 refused "takes none" store gc demo
-refused "CLUSTER SNAPSHOT" restore demo
+refused "CLUSTER [SNAPSHOT]" restore
 refused "is no name for a cluster" cluster show ../demo
 refused "is no name for a cluster" restore .demo s1
 refused "is no name for a snapshot" restore demo a/b

@@ -246,6 +246,24 @@ begin_rollback (Connection *connection, json_object *params)
   return answer;
 }
 
+/* Every VM runs, has one snapshot, and has seen nothing of the others. */
+static json_object *
+dependencies (json_object *params)
+{
+  json_object *answer = json_object_new_object (), *vms = json_object_new_array ();
+  json_object *asked = cs_json_array (params, "vms");
+  for (gsize i = 0; asked != NULL && i < json_object_array_length (asked); i++)
+    {
+      json_object *vm = json_tokener_parse ("{\"running\":true,\"sequence\":1,\"line\":"
+                                            "[{\"branch\":\"b\"}],\"dependencies\":[]}");
+      cs_json_add_string (vm, "name",
+                          cs_json_string (json_object_array_get_idx (asked, i), "name"));
+      json_object_array_add (vms, vm);
+    }
+  json_object_object_add (answer, "vms", vms);
+  return answer;
+}
+
 /* Methods whose answer is the same for every VM of the job, or fixed. */
 static const struct
 {
@@ -321,6 +339,8 @@ usual_answer (Connection *connection, const char *method, json_object *params)
     return seal (connection);
   if (strcmp (method, "snapshot.list") == 0)
     return list (connection);
+  if (strcmp (method, "deps.show") == 0)
+    return dependencies (params);
   for (gsize i = 0; i < G_N_ELEMENTS (answers); i++)
     if (strcmp (method, answers[i].method) == 0)
       return answers[i].per_vm ? vms_answer (connection, answers[i].members)

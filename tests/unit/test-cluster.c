@@ -67,7 +67,7 @@ static const struct
   { "name: demo\npause-deadline: 2h\n" VM, "'pause-deadline'" },
   { "name: demo\npause-deadline: 0s\n" VM, "'pause-deadline'" },
   { "name: demo\npause-deadline: 99999999999999999999s\n" VM, "'pause-deadline'" },
-  { "name: demo\npolicy: independent\n" VM, "'policy'" },
+  { "name: demo\npolicy: sometimes\n" VM, "'policy'" },
   { "name: demo\nvms:\n- name: vm1\n", "'vm1'" },
   { "name: demo\nvms:\n- qmp: /run/vm1.qmp\n", "name" },
   { "name: demo\nvms:\n- name: vm1\n  uri: qemu:///system\n", "'domain'" },
