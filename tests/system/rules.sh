@@ -1,5 +1,5 @@
 #!/bin/bash
-# Rules of DESIGN.md that only whole clusters show, with clusnapd driven by hand: one cut (2), what a failed
+# Rules of DESIGN.md that only whole clusters show, with clusnapd driven by hand: protecting (1), one cut (2), what a failed
 # snapshot consumed (3), the pause's deadline (5), a snapshot while memory is still arriving (9).
 # docs/testing.md lists where each rule is tested.
 # shellcheck source=tests/lib-faults.sh
@@ -48,6 +48,19 @@ all_ran_again() {
     [ "$(count 0 RESUME)" -gt "$before" ]
 }
 
+note "rule 1: memory is protected only while the VM stands: no round of the precopy without a stop"
+rpc_open
+rpc_begin standing
+rpc snapshot.check >/dev/null
+rpc snapshot.quiesce >/dev/null
+before=$(count 0 STOP)
+rpc snapshot.precopy >"$tmp/precopy.json"
+rounds=$(jq '.vms[] | select(.name == "vm0") | .rounds' "$tmp/precopy.json")
+[ "$rounds" -gt 0 ] || fail "no round of the precopy: $(cat "$tmp/precopy.json")"
+[ $(($(count 0 STOP) - before)) -ge "$rounds" ] || fail "$rounds rounds, but only $(($(count 0 STOP) - before)) stops"
+rpc_close
+nothing_left standing
+
 note "rule 2: ordinary snapshots"
 for name in a b c; do
     snapshot "$name" incremental
@@ -79,7 +92,7 @@ nothing_left
 
 note "rule 5: nobody releases"
 rpc_open
-to_precopy stuck '"pause-deadline":400000'
+to_precopy stuck '"pause-deadline":2000000'
 before=$(count 0 RESUME)
 rpc snapshot.pause >/dev/null
 wait_for 30 all_ran_again || fail "the deadline did not resume the guests"
