@@ -5,6 +5,7 @@
 #include "common/error.h"
 #include "common/fault.h"
 #include "coord/cli-progress.h"
+#include "coord/name.h"
 #include "coord/snapshot-job.h"
 
 #include <errno.h>
@@ -118,9 +119,9 @@ take_set (const CsCreation *creation, guint i, json_object *sums, guint *failed,
   json_object_array_add (cs_json_array (sums, "snapshots"), row);
   cs_json_add_string (row, "snapshot", snapshot);
   json_object_object_add (row, "only", names_of (creation, set));
-  g_autoptr (CsJson) report = (i == 0 || wait_stagger (creation, &own))
-                                  ? cs_creation_take (creation, set, snapshot, &own)
-                                  : NULL;
+  bool ready =
+      cs_name_check ("snapshot", snapshot, &own) && (i == 0 || wait_stagger (creation, &own));
+  g_autoptr (CsJson) report = ready ? cs_creation_take (creation, set, snapshot, &own) : NULL;
   if (report != NULL)
     {
       cs_json_merge (row, report);
