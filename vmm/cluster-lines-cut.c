@@ -300,7 +300,8 @@ cs_cluster_lines_forget (CsClusterLines *lines, GError **error)
     cs_flows_remove (lines->flows, g_array_index (ids, guint64, i));
   g_mutex_lock (&lines->file_lock);
   g_mutex_lock (&lines->lock);
-  g_ptr_array_set_size (lines->members, 0);
+  while (lines->members->len > 0)
+    g_ptr_array_add (lines->retired, g_ptr_array_steal_index (lines->members, 0));
   g_mutex_unlock (&lines->lock);
   bool removed = g_unlink (lines->path) == 0 || errno == ENOENT;
   if (!removed)

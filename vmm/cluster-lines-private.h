@@ -51,6 +51,7 @@ struct CsClusterLines
   /* under lock; never held while anything is written, but while counters are read */
   GMutex lock;
   GPtrArray *members; /* of CsLineMember */
+  GPtrArray *retired; /* those that left the cluster: somebody may be looking at one */
   GQueue cuts;        /* of CsCut, not settled, the oldest first */
 };
 

@@ -172,6 +172,7 @@ cs_cluster_lines_open (const char *state_directory, CsStore *store, const char *
   lines->path = g_build_filename (directory, file, NULL);
   lines->flows = cs_flows_new (state_directory, cluster);
   lines->members = g_ptr_array_new_with_free_func ((GDestroyNotify)cs_line_member_free);
+  lines->retired = g_ptr_array_new_with_free_func ((GDestroyNotify)cs_line_member_free);
   g_queue_init (&lines->cuts);
   g_mutex_init (&lines->lock);
   g_mutex_init (&lines->file_lock);
@@ -198,6 +199,7 @@ cs_cluster_lines_free (CsClusterLines *lines)
     return;
   g_queue_clear_full (&lines->cuts, (GDestroyNotify)cs_cut_unref);
   g_ptr_array_unref (lines->members);
+  g_ptr_array_unref (lines->retired);
   cs_flows_free (lines->flows);
   g_mutex_clear (&lines->lock);
   g_mutex_clear (&lines->file_lock);
@@ -269,7 +271,7 @@ cs_cluster_lines_set_vms (CsClusterLines *lines, const GPtrArray *names, bool al
         continue;
       while (member->watches->len > 0)
         g_ptr_array_add (gone, g_ptr_array_steal_index (member->watches, 0));
-      g_ptr_array_remove_index (lines->members, i);
+      g_ptr_array_add (lines->retired, g_ptr_array_steal_index (lines->members, i));
     }
   g_mutex_unlock (&lines->lock);
   if (gone->len > 0)
@@ -381,7 +383,11 @@ cs_cluster_lines_look (CsClusterLines *lines, const char *vm, const CsVmNetwork 
   g_mutex_lock (&lines->lock);
   CsLineMember *member = cs_cluster_lines_member (lines, vm);
   g_mutex_unlock (&lines->lock);
-  g_assert (member != NULL);
+  if (member == NULL)
+    {
+      g_set_error (error, CS_ERROR, CS_ERROR_NOT_FOUND, "VM '%s' has left the cluster", vm);
+      return false;
+    }
   bool other = member->pid != network->pid || member->start_time != network->start_time;
   bool missed = false;
   g_autoptr (GPtrArray) watches = watch_taps (lines, member, network, &missed, error);
@@ -422,7 +428,11 @@ cs_cluster_lines_reserve (CsClusterLines *lines, const GPtrArray *names, GError 
 {
   g_mutex_lock (&lines->lock);
   for (guint i = 0; i < names->len; i++)
-    cs_line_reserve (cs_cluster_lines_member (lines, g_ptr_array_index (names, i))->line);
+    {
+      CsLineMember *member = cs_cluster_lines_member (lines, g_ptr_array_index (names, i));
+      if (member != NULL)
+        cs_line_reserve (member->line);
+    }
   g_mutex_unlock (&lines->lock);
   return cs_cluster_lines_save (lines, error);
 }

@@ -103,7 +103,7 @@ expect 0 cluster create demo vm1
 expect 0 cluster create other vm1
 expect 0 snapshot create demo -q
 expect 0 snapshot create demo -q
-offers "cluster snapshot restore rollback store daemon" clusnap ""
+offers "cluster snapshot restore rollback deps store daemon" clusnap ""
 offers "snapshot" clusnap -f json sn
 offers "create list show delete" clusnap cluster ""
 offers "demo other" clusnap cluster show ""
@@ -113,8 +113,10 @@ offers "s1 s2" clusnap restore demo ""
 offers "demo other" clusnap rollback ""
 offers "s1 s2" clusnap rollback demo ""
 offers "--only" clusnap rollback --o
+offers "demo other" clusnap deps ""
 offers "s1 s2" clusnap snapshot --store "$work/store" show demo ""
 offers "table json value" clusnap cluster list -f ""
+offers "table json value dot" clusnap deps demo -f ""
 offers "--eager" clusnap restore --e
 offers "--dry-run" clusnap store gc --d
 offers "cluster cluster-pause" clusnap snapshot create -c cl
