@@ -331,6 +331,18 @@ purge (CsCli *cli, const char *name, GError **error)
   return false;
 }
 
+/* The daemon goes on counting a cluster's frames until it is told, or its VMs end. */
+static void
+stop_counting (CsCli *cli, const char *name)
+{
+  g_autoptr (GError) unsaid = NULL;
+  json_object *params = json_object_new_object ();
+  cs_json_add_string (params, "cluster", name);
+  g_autoptr (CsJson) answer = cs_cli_call (cli, "deps.forget", params, &unsaid);
+  if (answer == NULL)
+    g_debug ("%s", unsaid->message);
+}
+
 bool
 cs_cli_cluster_delete (CsCli *cli, GError **error)
 {
@@ -343,6 +355,7 @@ cs_cli_cluster_delete (CsCli *cli, GError **error)
                             && cs_cluster_directory_remove (cli->state_directory, name, error);
       if (!done)
         return false;
+      stop_counting (cli, name);
     }
   return true;
 }

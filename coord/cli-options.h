@@ -8,7 +8,8 @@
 /* X (symbol, long name, short name or 0, argument or NULL, what it does) */
 // clang-format off
 #define CS_OPTION_TABLE(X)                                                                         \
-  X (FORMAT, "format", 'f', "table|json|value", "how to print the result (default: table)")        \
+  X (FORMAT, "format", 'f', "table|json|value|dot", "how to print the result (default: "      \
+     "table); dot, a graph for Graphviz, is what deps alone can print")                            \
   X (COLUMN, "column", 'c', "NAME", "print only this column; may be given several times")          \
   X (SOCKET, "socket", 0, "PATH", "socket of clusnapd (default: $CLUSNAP_SOCKET or "               \
      "/run/clusnap/clusnapd.sock)")                                                                \
@@ -89,7 +90,7 @@ guint cs_arguments_n_operands (const CsArguments *arguments);
 /* Operand @i, NULL when there are fewer.  The command's own words come first. */
 const char *cs_arguments_operand (const CsArguments *arguments, guint i);
 
-/* "  -f, --format table|json|value", and what it does. */
+/* "  -f, --format table|json|value|dot", and what it does. */
 char *cs_option_usage (CsOption option);
 const char *cs_option_text (CsOption option);
 const char *cs_option_name (CsOption option);

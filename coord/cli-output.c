@@ -12,14 +12,16 @@
 bool
 cs_format_from_name (const char *name, CsFormat *format, GError **error)
 {
-  static const char *const names[] = { "table", "json", "value" };
+  static const char *const names[] = { "table", "json", "value", "dot" };
   for (gsize i = 0; i < G_N_ELEMENTS (names); i++)
     if (strcmp (name, names[i]) == 0)
       {
         *format = (CsFormat)i;
         return true;
       }
-  g_set_error (error, CS_ERROR, CS_ERROR_INVALID, "unknown format '%s': use table, json or value",
+  g_set_error (error, CS_ERROR, CS_ERROR_INVALID,
+               "unknown format '%s': use table, json or value, "
+               "or dot with deps",
                name);
   return false;
 }

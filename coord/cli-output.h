@@ -4,6 +4,7 @@
  *   json   for programs: every column, numbers as in docs/rpc.md
  *   value  for shell scripts: a row per line, or a field per line; numbers as in docs/rpc.md,
  *          "-" for what is not there
+ *   dot    a graph for Graphviz, of the one command that has one: not printed here
  */
 #ifndef CS_COORD_CLI_OUTPUT_H
 #define CS_COORD_CLI_OUTPUT_H
@@ -15,6 +16,7 @@ typedef enum
   CS_FORMAT_TABLE,
   CS_FORMAT_JSON,
   CS_FORMAT_VALUE,
+  CS_FORMAT_DOT,
 } CsFormat;
 
 typedef enum

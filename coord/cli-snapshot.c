@@ -28,6 +28,7 @@ static const CsColumn vm_columns[] = {
   { "incremental", "Incremental", CS_COLUMN_BOOL },
   { "memory", "Memory", CS_COLUMN_SIZE },
   { "pause", "Pause", CS_COLUMN_TIME },
+  { "sequence", "Sequence", CS_COLUMN_COUNT },
   { "pages-captured", "Pages", CS_COLUMN_COUNT },
   { "bytes-captured", "Captured", CS_COLUMN_SIZE },
   { "bytes-stored", "Stored", CS_COLUMN_SIZE },
@@ -44,6 +45,14 @@ static const CsColumn disk_columns[] = {
   { "filename", "File", CS_COLUMN_TEXT },   { 0 },
 };
 
+static const CsColumn dependency_columns[] = {
+  { "name", "VM", CS_COLUMN_TEXT },
+  { "vm", "Depends on", CS_COLUMN_TEXT },
+  { "interval", "Up to interval", CS_COLUMN_COUNT },
+  { "sources", "Sources", CS_COLUMN_LIST },
+  { 0 },
+};
+
 const CsColumn cs_snapshot_show_columns[] = {
   { "cluster", "Cluster", CS_COLUMN_TEXT },
   { "snapshot", "Snapshot", CS_COLUMN_TEXT },
@@ -56,6 +65,7 @@ const CsColumn cs_snapshot_show_columns[] = {
   { "images", "Images", CS_COLUMN_LIST },
   { "vms", "VMs", CS_COLUMN_ROWS, false, vm_columns },
   { "disks", "Disks", CS_COLUMN_ROWS, false, disk_columns },
+  { "dependencies", "Dependencies", CS_COLUMN_ROWS, false, dependency_columns },
   { "coordinator", "Coordinator", CS_COLUMN_TEXT, true },
   { 0 },
 };
@@ -124,6 +134,27 @@ flatten_vms (json_object *record, json_object *manifest)
   json_object_object_add (record, "disks", disks);
 }
 
+/* All VMs' dependencies in one list; an older clusnap's snapshot has none: all depend on all. */
+static void
+flatten_dependencies (json_object *record, json_object *manifest)
+{
+  json_object *rows = json_object_new_array ();
+  json_object *vms = cs_json_array (manifest, "vms");
+  for (gsize i = 0; vms != NULL && i < json_object_array_length (vms); i++)
+    {
+      json_object *vm = json_object_array_get_idx (vms, i);
+      json_object *own = cs_json_array (vm, "dependencies");
+      for (gsize k = 0; own != NULL && k < json_object_array_length (own); k++)
+        {
+          json_object *row = json_object_new_object ();
+          cs_json_add_string (row, "name", cs_json_string (vm, "name"));
+          cs_json_merge (row, json_object_array_get_idx (own, k));
+          json_object_array_add (rows, row);
+        }
+    }
+  json_object_object_add (record, "dependencies", rows);
+}
+
 bool
 cs_cli_snapshot_show (CsCli *cli, GError **error)
 {
@@ -141,6 +172,7 @@ cs_cli_snapshot_show (CsCli *cli, GError **error)
   g_autoptr (CsJson) record = json_object_new_object ();
   cs_json_merge (record, manifest);
   flatten_vms (record, manifest);
+  flatten_dependencies (record, manifest);
   return cs_cli_print_record (cli, record, error);
 }
 

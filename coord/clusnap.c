@@ -95,6 +95,12 @@ run_command (const CsArguments *arguments, CsFormat format, GError **error)
   cli.command = cs_command_find (arguments, &cli.first_operand, error);
   if (cli.command == NULL || !check (&cli, error) || !catch_signals (error))
     return false;
+  if (format == CS_FORMAT_DOT && cli.command->run != cs_cli_deps)
+    {
+      g_set_error (error, CS_ERROR, CS_ERROR_INVALID,
+                   "only 'clusnap deps' prints a graph: use --format table, json or value");
+      return false;
+    }
   bool quiet = cs_arguments_has (arguments, CS_OPTION_QUIET);
   cli.progress = !quiet && (format == CS_FORMAT_TABLE || isatty (STDERR_FILENO) == 1);
   cli.state_directory = state_directory (arguments);

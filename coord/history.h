@@ -5,7 +5,8 @@
  *               +--> CsClusterHistory: per VM the snapshots on its present line and, from the
  *   deps.show --+    differences of their vectors, who saw what in which interval
  *
- * Pure: no daemon, no file.  What is missing or makes no sense is left out, and said (notes). */
+ * Pure: no daemon, no file.  What is missing or makes no sense is left out, and said (notes).
+ * Theory of operation: history-read.c. */
 #ifndef CS_COORD_HISTORY_H
 #define CS_COORD_HISTORY_H
 

@@ -28,11 +28,11 @@ cluster_options() {
     option_memory=256 option_backend=anonymous option_run=probe option_options=
     option_disks='raw:none qcow2:writeback' option_disk_size=64M option_throttle=200
     option_network=netns option_net=10.99.0 option_accel=tcg option_smp=1 option_extra=
-    option_agent=no option_clocksource=hpet
+    option_agent=no option_clocksource=hpet option_groups=
     for word; do
         case $word in
         memory=* | backend=* | run=* | options=* | disks=* | disk_size=* | throttle=* | network=* | \
-            net=* | accel=* | smp=* | extra=* | agent=* | clocksource=*)
+            net=* | accel=* | smp=* | extra=* | agent=* | clocksource=* | groups=*)
             printf -v "option_${word%%=*}" %s "${word#*=}"
             ;;
         *) fail "cluster_start: unknown option '$word'" ;;
@@ -154,16 +154,30 @@ disk_path() {
     echo "$cluster_directory/$1.disk$2.$3"
 }
 
+# group_of I: into group_number, group_first (its first node) and group_size.
+group_of() {
+    local size
+    group_number=0 group_first=0 group_size=$cluster_count
+    [ -n "$option_groups" ] || return 0
+    for size in $option_groups; do
+        group_size=$size
+        [ "$1" -ge $((group_first + size)) ] || return 0
+        group_first=$((group_first + size)) group_number=$((group_number + 1))
+    done
+    fail "cluster_start: node $1 is in none of the groups '$option_groups'"
+}
+
 # The guest's kernel command line.  The first lines save time in an emulated CPU.  The TSC is not
 # its clock: on a busy host the guest calibrates it wrongly, and its time runs several times too fast.
 guest_append() {
     local word sources
     read -r -a sources <<<"$option_clocksource"
+    group_of "$1"
     printf '%s' 'console=ttyS0 quiet loglevel=1 panic=-1 mitigations=off cryptomgr.notests' \
         ' nokaslr no_timer_check random.trust_cpu=on rcupdate.rcu_expedited=1' \
         " clocksource=${sources[$1]:-${sources[-1]}}" \
-        " clusnap.run=$option_run clusnap.node=$1 clusnap.nodes=$cluster_count"
-    [ "$option_network" = none ] || printf ' clusnap.net=%s' "$option_net"
+        " clusnap.run=$option_run clusnap.node=$(($1 - group_first)) clusnap.nodes=$group_size"
+    [ "$option_network" = none ] || printf ' clusnap.net=%s' "${option_net%.*}.$((${option_net##*.} + group_number))"
     for word in $option_options; do
         printf ' clusnap.%s' "$word"
     done
@@ -416,6 +430,16 @@ cluster_sockets() {
     for i in $(cluster_nodes); do
         printf '%s=%s ' "$i" "$cluster_directory/$i.serial"
     done
+}
+
+cluster_check_group() {
+    local i sockets=()
+    for i in $(cluster_nodes); do
+        group_of "$i"
+        [ "$group_number" -ne "$1" ] || sockets+=("$((i - group_first))=$cluster_directory/$i.serial")
+    done
+    shift
+    "$builddir/tests/probe/cut-check" "$@" "${sockets[@]}"
 }
 
 cluster_check() {

@@ -38,6 +38,8 @@
 #                              QMP (so not in a QEMU that others started); 0: none
 #       network=netns          or host (bridge and taps in the host's namespace), or none
 #       net=10.99.0            the guests' addresses are net.(10+I)
+#       groups=                sizes, as "3 2": the first three nodes talk with each other only, the next two likewise,
+#                              each group as nodes 0, 1, ... of a net of its own (10.99.0, 10.99.1), on one bridge
 #       accel=tcg, smp=1
 #       extra=                 more arguments of QEMU, blank-separated; @BASE@ is $cluster_directory/I
 #   cluster_wait               until every guest runs its programs
@@ -46,6 +48,7 @@
 #                              nodes must run there, their taps are there)
 #   cluster_nodes              "0 1 2"
 #   cluster_check ARG...       cut-check with NODE=SOCKET of all nodes
+#   cluster_check_group G ARG...   the same of the nodes of group G (0, 1, ...), numbered within it
 #   $cluster_directory         and in it, for each node I: I.qmp, I.events (two QMP sockets; the
 #                              library uses I.events, for moments), I.serial (socket), I.log (all
 #                              that came out of it), I.agent (org.clusnap.agent.0), I.pid, I.argv (NUL-
@@ -79,6 +82,10 @@
 #   clusnap_cluster_of_nodes NAME   defines the bare QEMUs as a cluster: VMs vm0, vm1 ...
 #   clusnap_cluster_of_domains NAME   the libvirt domains
 # Everything that these functions make is removed at the end, by name or pid.
+
+# Two libraries may ask for it.
+[ -z "${clusnap_lib_read:-}" ] || return 0
+clusnap_lib_read=yes
 
 set -euo pipefail
 srcdir=$(cd "${srcdir:-.}" && pwd)

@@ -10,6 +10,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#define SWEEP_SECONDS 2 /* between two looks for VMs that have ended */
+
 static const CsRpcMethod methods[] = {
   { "hello", cs_rpc_hello },
   { "vm.info", cs_rpc_vm_info },
@@ -38,6 +40,8 @@ static const CsRpcMethod methods[] = {
   { "rollback.pause", cs_rpc_rollback_pause },
   { "rollback.apply", cs_rpc_rollback_apply },
   { "rollback.release", cs_rpc_rollback_release },
+  { "deps.show", cs_rpc_deps_show },
+  { "deps.forget", cs_rpc_deps_forget },
   { "clone.show", cs_rpc_clone_show },
   { "clone.remove", cs_rpc_clone_remove },
   { NULL, NULL },
@@ -89,6 +93,13 @@ quit (gpointer loop)
   return G_SOURCE_CONTINUE;
 }
 
+static gboolean
+sweep (gpointer daemon)
+{
+  cs_daemon_sweep_lines (daemon);
+  return G_SOURCE_CONTINUE;
+}
+
 static bool
 run (const Options *options, GError **error)
 {
@@ -109,6 +120,8 @@ run (const Options *options, GError **error)
   g_unix_signal_add (SIGINT, quit, loop);
   /* First the guests, then everything else. */
   cs_daemon_recover (daemon);
+  cs_daemon_recover_lines (daemon);
+  g_timeout_add_seconds (SWEEP_SECONDS, sweep, daemon);
   CsRpcServer *server = cs_rpc_server_new (socket, methods, daemon, error);
   if (server == NULL)
     return false;

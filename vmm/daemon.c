@@ -49,6 +49,9 @@ cs_daemon_new (const char *state_directory, const char *run_directory,
   g_autofree char *journal = g_build_filename (run_directory, "journal", NULL);
   daemon->lock_fd = -1;
   g_mutex_init (&daemon->lock);
+  g_mutex_init (&daemon->lines_lock);
+  daemon->lines = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
+                                         (GDestroyNotify)cs_cluster_lines_free);
   g_cond_init (&daemon->filled);
   daemon->vms = cs_vm_table_new ();
   daemon->stores =
@@ -56,6 +59,7 @@ cs_daemon_new (const char *state_directory, const char *run_directory,
   daemon->retired = g_ptr_array_new_with_free_func ((GDestroyNotify)cs_store_close);
   daemon->scratch_directory = g_strdup (scratch_directory);
   daemon->log_directory = g_strdup (log_directory);
+  daemon->state_directory = g_strdup (state_directory);
   daemon->clones_directory = g_build_filename (state_directory, "clones", NULL);
   daemon->clones = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
   daemon->serve_directory = g_build_filename (run_directory, "serve", NULL);
@@ -105,7 +109,10 @@ cs_daemon_free (CsDaemon *daemon)
     close (daemon->lock_fd);
   g_free (daemon->scratch_directory);
   g_free (daemon->log_directory);
+  g_free (daemon->state_directory);
   g_free (daemon->clones_directory);
+  g_hash_table_unref (daemon->lines);
+  g_mutex_clear (&daemon->lines_lock);
   g_hash_table_unref (daemon->clones);
   g_free (daemon->serve_directory);
   g_mutex_clear (&daemon->lock);

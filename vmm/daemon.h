@@ -2,6 +2,7 @@
 #ifndef CS_VMM_DAEMON_H
 #define CS_VMM_DAEMON_H
 
+#include "vmm/cluster-lines.h"
 #include "vmm/journal.h"
 #include "vmm/rpc-server.h"
 #include "vmm/vm.h"
@@ -13,10 +14,15 @@ typedef struct
   CsJournal *journal;
   char *scratch_directory;
   char *log_directory;
+  char *state_directory;
   char *clones_directory; /* of the clones' records (clone.h) */
   char *serve_directory;  /* sockets of disk servers */
   int lock_fd;            /* flock: one clusnapd per run directory */
   GThread *recoverer;     /* NULL: the recovery left nothing to be tried again */
+
+  /* under lines_lock */
+  GMutex lines_lock;
+  GHashTable *lines; /* cluster -> CsClusterLines; they stay while the daemon runs */
 
   /* under lock */
   GMutex lock;
@@ -43,6 +49,15 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsDaemon, cs_daemon_free)
 /* The store at @path (absolute), opened on first use.  Borrowed.  Any thread. */
 CsStore *cs_daemon_store (CsDaemon *daemon, const char *path, GError **error);
 
+/* The lines of history of cluster @cluster, opened on first use (@store, which may be NULL, is only
+ * looked at then).  Borrowed.  Any thread. */
+CsClusterLines *cs_daemon_lines (CsDaemon *daemon, CsStore *store, const char *cluster,
+                                 GError **error);
+/* Takes up the counters of all clusters that a daemon before us knew. */
+void cs_daemon_recover_lines (CsDaemon *daemon);
+/* Now and then: counters of VMs that have ended go. */
+void cs_daemon_sweep_lines (CsDaemon *daemon);
+
 /* Makes good what a killed daemon left: resumes paused VMs, does again what was half rolled back,
  * goes on filling memory (recover.c).  Guests that do not answer are tried again in the background.
  */
@@ -52,7 +67,7 @@ void cs_daemon_recover (CsDaemon *daemon);
 void cs_daemon_watch_filling (CsDaemon *daemon, CsVm *vm);
 
 /* Methods, by file: rpc-store.c, snapshot.c, restore-job.c, rpc-rollback.c,
- * rpc-vm.c */
+ * rpc-vm.c, rpc-deps.c */
 json_object *cs_rpc_hello (CsRpcPeer *peer, json_object *params, GError **error);
 json_object *cs_rpc_vm_info (CsRpcPeer *peer, json_object *params, GError **error);
 json_object *cs_rpc_job_abort (CsRpcPeer *peer, json_object *params, GError **error);
@@ -81,6 +96,8 @@ json_object *cs_rpc_rollback_pause (CsRpcPeer *peer, json_object *params, GError
 json_object *cs_rpc_rollback_apply (CsRpcPeer *peer, json_object *params, GError **error);
 json_object *cs_rpc_rollback_release (CsRpcPeer *peer, json_object *params, GError **error);
 
+json_object *cs_rpc_deps_show (CsRpcPeer *peer, json_object *params, GError **error);
+json_object *cs_rpc_deps_forget (CsRpcPeer *peer, json_object *params, GError **error);
 json_object *cs_rpc_clone_show (CsRpcPeer *peer, json_object *params, GError **error);
 json_object *cs_rpc_clone_remove (CsRpcPeer *peer, json_object *params, GError **error);
 
@@ -93,8 +110,8 @@ void cs_daemon_release_clone (CsDaemon *daemon, const char *name);
  * others. */
 void cs_daemon_recover_clones (CsDaemon *daemon);
 
-/* The VM references of @params' array "vms": GPtrArray of CsVmRef, each name once.  INVALID. */
-GPtrArray *cs_rpc_vm_refs (json_object *params, GError **error);
+/* The VM references of @params' array @member: GPtrArray of CsVmRef, each name once.  INVALID. */
+GPtrArray *cs_rpc_vm_refs (json_object *params, const char *member, GError **error);
 /* Member "store" of @params, opened. */
 CsStore *cs_rpc_store (CsRpcPeer *peer, json_object *params, GError **error);
 

@@ -63,6 +63,40 @@ redo (CsDaemon *daemon, json_object *entry, GError **error)
   return true;
 }
 
+/* All were back when the daemon was killed, whether or not that had been written down. */
+static void
+redo_lines (CsDaemon *daemon, const GPtrArray *entries)
+{
+  g_autoptr (GError) error = NULL;
+  json_object *entry = g_ptr_array_index (entries, 0);
+  const char *path = cs_json_string (entry, "store");
+  const char *cluster = cs_json_string (entry, "cluster");
+  const char *snapshot = cs_json_string (entry, "snapshot");
+  CsStore *store = cs_daemon_store (daemon, path ? path : "", &error);
+  g_autoptr (CsHostRollback) job =
+      store != NULL
+          ? cs_host_rollback_new (daemon, store, cluster ? cluster : "", snapshot ? snapshot : "",
+                                  cs_json_array (entry, "vms"), &error)
+          : NULL;
+  if (job == NULL)
+    {
+      g_warning ("who depends on whom in cluster '%s' is as before its rollback: %s", cluster,
+                 error->message);
+      return;
+    }
+  cs_host_rollback_begin_branches (job);
+  cs_job_lines_settle (job->lines);
+}
+
+static bool
+any_has_phase (const GPtrArray *entries, const char *phase)
+{
+  for (guint i = 0; i < entries->len; i++)
+    if (has_phase (g_ptr_array_index (entries, i), phase))
+      return true;
+  return false;
+}
+
 /* A VM that is whole: it is one that was paused, like others. */
 static void
 leave_to_resume (CsJournal *journal, json_object *entry)
@@ -95,6 +129,8 @@ recover_job (CsDaemon *daemon, const GPtrArray *entries)
                    cs_json_string (first, "cluster"), error->message);
       return;
     }
+  if (any_has_phase (entries, CS_ROLLBACK_PHASE_RESUME))
+    redo_lines (daemon, entries);
   for (guint i = 0; i < entries->len; i++)
     leave_to_resume (daemon->journal, g_ptr_array_index (entries, i));
 }

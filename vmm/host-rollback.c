@@ -179,7 +179,9 @@ cs_host_rollback_new (CsDaemon *daemon, CsStore *store, const char *cluster, con
   job->vms = g_ptr_array_new_with_free_func (vm_free);
   g_mutex_init (&job->lock);
   g_cond_init (&job->changed);
-  bool chosen = choose_all (job, snapshot, wanted, error);
+  bool chosen =
+      choose_all (job, snapshot, wanted, error)
+      && (job->lines = cs_job_lines_new (daemon, store, cluster, job->vms, NULL, error)) != NULL;
   pin_images (job, cs_store_pin);
   if (chosen)
     {
@@ -385,11 +387,21 @@ let_go (CsHostRollback *job, GError **error)
   return false;
 }
 
+void
+cs_host_rollback_begin_branches (CsHostRollback *job)
+{
+  g_autoptr (GPtrArray) documents = g_ptr_array_new ();
+  for (guint i = 0; i < job->vms->len; i++)
+    g_ptr_array_add (documents, cs_host_rollback_vm (job, i)->document);
+  cs_job_lines_go_back (job->lines, documents);
+}
+
 bool
 cs_host_rollback_release (CsHostRollback *job, GError **error)
 {
   g_assert (job->applied && job->claimed);
   journal_release (job);
+  cs_host_rollback_begin_branches (job);
   cs_fan_out (job->vms, cs_rollback_vm_resume, NULL);
   /* What did not run then is replaced once more. */
   cs_fan_out (job->vms, cs_rollback_vm_replace, NULL);
@@ -397,6 +409,7 @@ cs_host_rollback_release (CsHostRollback *job, GError **error)
   if (!mark_started (job, &unsaid))
     g_warning ("rollback to %s: %s", job->target, unsaid->message);
   cs_fan_out (job->vms, cs_rollback_vm_resume, NULL);
+  cs_job_lines_settle (job->lines);
   return let_go (job, error);
 }
 
@@ -444,6 +457,7 @@ cs_host_rollback_free (CsHostRollback *job)
         cs_vm_release (cs_host_rollback_vm (job, i)->member.vm);
     }
   pin_images (job, cs_store_unpin);
+  cs_job_lines_free (job->lines);
   g_ptr_array_unref (job->vms);
   g_hash_table_unref (job->manifests);
   g_object_unref (job->cancellable);

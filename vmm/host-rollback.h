@@ -15,6 +15,7 @@
 
 #include "vmm/cold-restore.h"
 #include "vmm/fan-out.h"
+#include "vmm/job-lines.h"
 #include "vmm/rollback.h"
 
 typedef struct CsHostRollback CsHostRollback;
@@ -60,7 +61,8 @@ struct CsHostRollback
   char *id;     /* in the journal */
   gint64 pause_deadline;
   GCancellable *cancellable;
-  GPtrArray *vms;            /* of CsRollbackVm */
+  GPtrArray *vms; /* of CsRollbackVm */
+  CsJobLines *lines;
   void (*failed) (gpointer); /* a VM's pause ended by itself; any thread.  NULL: nobody cares */
   gpointer failed_data;
 
@@ -99,6 +101,10 @@ const char *cs_rollback_vm_name (const CsRollbackVm *vm);
 /* Instead of begin to apply, after a clusnapd was killed past the point of no return: all VMs, that
  * stand as that one left them, are taken back again. */
 bool cs_host_rollback_redo (CsHostRollback *job, GError **error);
+
+/* The lines of the job's VMs go back with them.  After a crash in release, whose VMs run, it is
+ * called alone. */
+void cs_host_rollback_begin_branches (CsHostRollback *job);
 
 /* ---- host-rollback-vm.c: one VM's steps, in its worker (@data: the CsRollbackVm) ---- */
 

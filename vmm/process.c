@@ -290,3 +290,28 @@ cs_process_start_time (pid_t pid)
              ? g_ascii_strtoull (fields[19], NULL, 10)
              : 0;
 }
+
+bool
+cs_process_each_descriptor (pid_t pid, const char *prefix, CsDescriptorFunc func, gpointer data,
+                            GError **error)
+{
+  const char *name;
+  cs_autofd int pidfd = cs_process_open (pid, error);
+  if (pidfd < 0)
+    return false;
+  g_autofree char *path = g_strdup_printf ("/proc/%d/fd", pid);
+  g_autoptr (GDir) directory = g_dir_open (path, 0, NULL);
+  while (directory != NULL && (name = g_dir_read_name (directory)) != NULL)
+    {
+      guint64 number;
+      g_autofree char *link = g_build_filename (path, name, NULL);
+      g_autofree char *target = g_file_read_link (link, NULL);
+      if (target == NULL || !g_str_has_prefix (target, prefix)
+          || !g_ascii_string_to_unsigned (name, 10, 0, G_MAXINT, &number, NULL))
+        continue;
+      cs_autofd int fd = (int)syscall (SYS_pidfd_getfd, pidfd, (int)number, 0);
+      if (fd >= 0)
+        func (fd, target, data);
+    }
+  return true;
+}

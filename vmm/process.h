@@ -27,6 +27,14 @@ GStrv cs_process_arguments (pid_t pid, GError **error);
 /* Field 22 of /proc/PID/stat: with the pid it names a process for good; 0: no such process. */
 guint64 cs_process_start_time (pid_t pid);
 
+/* Called for a descriptor of another process: our own copy of it, closed afterwards, and what
+ * /proc/PID/fd calls it. */
+typedef void (*CsDescriptorFunc) (int fd, const char *target, gpointer data);
+/* For every descriptor of @pid whose target begins with @prefix, taken by pidfd_getfd; those that
+ * cannot be taken are left out. */
+bool cs_process_each_descriptor (pid_t pid, const char *prefix, CsDescriptorFunc func,
+                                 gpointer data, GError **error);
+
 /* A pidfd of @pid. */
 int cs_process_open (pid_t pid, GError **error);
 /* Whether the process of @pidfd has ended.  Any thread. */

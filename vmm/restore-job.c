@@ -15,6 +15,7 @@
 #include "vmm/cold-restore.h"
 #include "vmm/fan-out.h"
 #include "vmm/guest-agent.h"
+#include "vmm/job-lines.h"
 #include "vmm/manifest-vms.h"
 
 /* What a guest agent may take for setting the time: it is just faulting its memory in. */
@@ -40,9 +41,10 @@ typedef struct RestoreJob
   CsDaemon *daemon;
   CsStore *store;
   json_object *manifest;
-  char *name;     /* of the snapshot */
-  char *id;       /* in the journal */
-  CsClone *clone; /* NULL: the VMs themselves are restored */
+  char *name;        /* of the snapshot */
+  char *id;          /* in the journal */
+  CsJobLines *lines; /* NULL: of a clone, which is a cluster of its own */
+  CsClone *clone;    /* NULL: the VMs themselves are restored */
   bool lazy;
   int fill_rate; /* MiB/s, 0, or CS_LAZY_RATE_ADAPTIVE */
   gint64 begun_at;
@@ -113,6 +115,7 @@ job_free (gpointer data)
   if (job->claimed)
     cs_fan_out (job->participants, undo_one, NULL);
   job_end_clone (job);
+  cs_job_lines_free (job->lines);
   job_release_claims (job);
   /* What is left holds nothing of a VM. */
   for (guint i = 0; i < job->participants->len; i++)
@@ -255,6 +258,17 @@ job_new (CsRpcPeer *peer, json_object *params, GError **error)
   return job;
 }
 
+/* A clone's VMs are first looked at when it is snapshotted. */
+static bool
+begin_lines (RestoreJob *job, GError **error)
+{
+  if (job->clone != NULL)
+    return true;
+  job->lines = cs_job_lines_new (job->daemon, job->store, cs_json_string (job->manifest, "cluster"),
+                                 job->participants, NULL, error);
+  return job->lines != NULL;
+}
+
 json_object *
 cs_rpc_restore_begin (CsRpcPeer *peer, json_object *params, GError **error)
 {
@@ -268,7 +282,7 @@ cs_rpc_restore_begin (CsRpcPeer *peer, json_object *params, GError **error)
   if (begun)
     begun = job->claimed = cs_fan_out_claim (job->participants, holder, error);
   begun = begun && cs_fan_out (job->participants, check_one, error) && begin_clone (job, error)
-          && cs_rpc_peer_set_job (peer, &job_class, job, error);
+          && begin_lines (job, error) && cs_rpc_peer_set_job (peer, &job_class, job, error);
   if (!begun)
     {
       job_free (job);
@@ -382,6 +396,30 @@ commit_one (gpointer data, GError **error)
   return true;
 }
 
+static bool
+look_one (gpointer data, GError **error)
+{
+  Participant *one = data;
+  cs_job_lines_look_fresh (one->job->lines, one->member.vm->ref->name,
+                           cs_cold_restore_monitor (one->restore));
+  return true;
+}
+
+/* The VMs do not run yet. */
+static void
+begin_branches (RestoreJob *job)
+{
+  g_autoptr (GPtrArray) documents = g_ptr_array_new ();
+  if (job->lines == NULL)
+    return;
+  for (guint i = 0; i < job->participants->len; i++)
+    g_ptr_array_add (documents, participant (job, i)->document);
+  cs_cluster_lines_sweep (cs_job_lines_cluster (job->lines));
+  cs_fan_out (job->participants, look_one, NULL);
+  cs_job_lines_go_back (job->lines, documents);
+  cs_job_lines_settle (job->lines);
+}
+
 /* All of them run, or none: the mark is what a crash in between is judged by.  It goes when the
  * last of the old disks has gone (cs_daemon_watch_filling). */
 static bool
@@ -408,6 +446,7 @@ cs_rpc_restore_release (CsRpcPeer *peer, json_object *params, GError **error)
                    "restore.release comes once, after restore.load");
       return NULL;
     }
+  begin_branches (job);
   if ((job->clone != NULL && !cs_clone_release (job->clone, error)) || !release_all (job, error))
     return give_up (peer);
   job->released = true;

@@ -30,12 +30,12 @@
 #include "vmm/process.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <linux/if_tun.h>
 #include <poll.h>
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/socket.h>
-#include <sys/syscall.h>
 #include <sys/uio.h>
 
 #ifndef SO_ATTACH_BPF
@@ -76,16 +76,15 @@ is_datagram (int fd)
 }
 
 static void
-add_port (CsRollbackNetwork *network, int pidfd, int number, const char *target)
+add_port (int fd, const char *target, gpointer data)
 {
+  CsRollbackNetwork *network = data;
   bool tap = g_str_equal (target, "/dev/net/tun");
-  if (!tap && !g_str_has_prefix (target, "socket:"))
+  if (!tap && !is_datagram (fd))
     return;
-  cs_autofd int fd = (int)syscall (SYS_pidfd_getfd, pidfd, number, 0);
-  if (fd < 0 || (!tap && !is_datagram (fd)))
-    return;
-  Port port = { cs_fd_steal (&fd), tap };
-  g_array_append_val (network->ports, port);
+  Port port = { fcntl (fd, F_DUPFD_CLOEXEC, 0), tap };
+  if (port.fd >= 0)
+    g_array_append_val (network->ports, port);
 }
 
 static void
@@ -97,25 +96,14 @@ port_clear (gpointer data)
 CsRollbackNetwork *
 cs_rollback_network_new (pid_t pid, GError **error)
 {
-  const char *name;
-  cs_autofd int pidfd = cs_process_open (pid, error);
-  if (pidfd < 0)
-    return NULL;
-  CsRollbackNetwork *network = g_new0 (CsRollbackNetwork, 1);
+  g_autoptr (CsRollbackNetwork) network = g_new0 (CsRollbackNetwork, 1);
   network->filter = (CsFrameFilter){ -1, -1 };
   network->ports = g_array_new (FALSE, FALSE, sizeof (Port));
   g_array_set_clear_func (network->ports, port_clear);
-  g_autofree char *path = g_strdup_printf ("/proc/%d/fd", pid);
-  g_autoptr (GDir) directory = g_dir_open (path, 0, NULL);
-  while (directory != NULL && (name = g_dir_read_name (directory)) != NULL)
-    {
-      guint64 number;
-      g_autofree char *link = g_build_filename (path, name, NULL);
-      g_autofree char *target = g_file_read_link (link, NULL);
-      if (target != NULL && g_ascii_string_to_unsigned (name, 10, 0, G_MAXINT, &number, NULL))
-        add_port (network, pidfd, (int)number, target);
-    }
-  return network;
+  if (!cs_process_each_descriptor (pid, "/dev/net/tun", add_port, network, error)
+      || !cs_process_each_descriptor (pid, "socket:", add_port, network, error))
+    return NULL;
+  return g_steal_pointer (&network);
 }
 
 void

@@ -50,13 +50,13 @@ has_name (GPtrArray *refs, const char *name)
 }
 
 GPtrArray *
-cs_rpc_vm_refs (json_object *params, GError **error)
+cs_rpc_vm_refs (json_object *params, const char *member, GError **error)
 {
-  json_object *array = cs_json_array (params, "vms");
+  json_object *array = cs_json_array (params, member);
   gsize n = array ? json_object_array_length (array) : 0;
   if (n == 0 || n > MAX_VMS)
     {
-      g_set_error (error, CS_ERROR, CS_ERROR_INVALID, "'vms' must list 1 to %d VMs", MAX_VMS);
+      g_set_error (error, CS_ERROR, CS_ERROR_INVALID, "'%s' must list 1 to %d VMs", member, MAX_VMS);
       return NULL;
     }
   g_autoptr (GPtrArray) refs = g_ptr_array_new_with_free_func ((GDestroyNotify)cs_vm_ref_free);

@@ -12,6 +12,7 @@
 #include "vmm/capture.h"
 #include "vmm/daemon.h"
 #include "vmm/fan-out.h"
+#include "vmm/job-lines.h"
 
 #include <string.h>
 
@@ -60,6 +61,8 @@ typedef struct Snapshot
   /* executing thread */
   GPtrArray *participants; /* of Participant; fixed after begin */
   bool claimed;
+  CsJobLines *lines;
+  gint64 flows; /* us for reading them while all stood */
   Progress progress;
   json_object *manifest_vms;
   json_object *images;
@@ -129,6 +132,7 @@ snapshot_free (gpointer job)
       for (guint i = 0; i < snapshot->participants->len; i++)
         cs_vm_release (participant (snapshot, i)->member.vm);
     }
+  cs_job_lines_free (snapshot->lines);
   g_ptr_array_unref (snapshot->participants);
   json_object_put (snapshot->manifest_vms);
   json_object_put (snapshot->images);
@@ -188,7 +192,7 @@ check_name_is_free (Snapshot *snapshot, GError **error)
 static bool
 add_participants (Snapshot *snapshot, json_object *params, GError **error)
 {
-  g_autoptr (GPtrArray) refs = cs_rpc_vm_refs (params, error);
+  g_autoptr (GPtrArray) refs = cs_rpc_vm_refs (params, "vms", error);
   if (refs == NULL)
     return false;
   for (guint i = 0; i < refs->len; i++)
@@ -218,6 +222,20 @@ is_partial (json_object *params)
   return false;
 }
 
+/* Without "cluster-vms" the VMs of the snapshot are all that is known of the cluster; others that
+ * were known before stay. */
+static bool
+add_lines (Snapshot *snapshot, json_object *params, GError **error)
+{
+  g_autoptr (GPtrArray) others = NULL;
+  if (json_object_object_get_ex (params, "cluster-vms", NULL)
+      && (others = cs_rpc_vm_refs (params, "cluster-vms", error)) == NULL)
+    return false;
+  snapshot->lines = cs_job_lines_new (snapshot->daemon, snapshot->store, snapshot->cluster,
+                                      snapshot->participants, others, error);
+  return snapshot->lines != NULL;
+}
+
 json_object *
 cs_rpc_snapshot_begin (CsRpcPeer *peer, json_object *params, GError **error)
 {
@@ -244,6 +262,7 @@ cs_rpc_snapshot_begin (CsRpcPeer *peer, json_object *params, GError **error)
     .max_rounds = (guint)MIN (cs_json_uint (params, "precopy-rounds", DEFAULT_ROUNDS), MAX_ROUNDS),
   };
   if (!check_name_is_free (snapshot, error) || !add_participants (snapshot, params, error)
+      || !add_lines (snapshot, params, error)
       || !cs_rpc_peer_set_job (peer, &snapshot_class, snapshot, error))
     {
       snapshot_free (snapshot);
@@ -301,7 +320,8 @@ cs_rpc_snapshot_check (CsRpcPeer *peer, json_object *params, GError **error)
   Snapshot *snapshot = job_at (peer, BEGUN, error);
   if (snapshot == NULL)
     return NULL;
-  if (!cs_fan_out (snapshot->participants, check_one, error) || !cs_fault_point ("check", error))
+  if (!cs_fan_out (snapshot->participants, check_one, error)
+      || !cs_job_lines_check (snapshot->lines, error) || !cs_fault_point ("check", error))
     return give_up (peer);
   snapshot->progress = CHECKED;
   return per_vm (snapshot, fill_check);
@@ -453,6 +473,8 @@ cs_rpc_snapshot_pause (CsRpcPeer *peer, json_object *params, GError **error)
       cs_fan_out_end (snapshot->participants, error);
       return give_up (peer);
     }
+  /* The workers capture meanwhile. */
+  snapshot->flows = cs_job_lines_cut (snapshot->lines);
   snapshot->progress = PAUSED;
   json_object *result = per_vm (snapshot, fill_paused);
   cs_json_add_uint (result, "skew", skew (snapshot));
@@ -496,9 +518,11 @@ cs_rpc_snapshot_release (CsRpcPeer *peer, json_object *params, GError **error)
     cs_capture_permit_resume (participant (snapshot, i)->capture);
   if (!cs_fan_out_end (snapshot->participants, error) || !cs_fault_point ("resume", error))
     return give_up (peer);
+  cs_job_lines_settle (snapshot->lines);
   snapshot->progress = RELEASED;
   json_object *result = per_vm (snapshot, fill_released);
   cs_json_add_uint (result, "skew", skew (snapshot));
+  cs_json_add_uint (result, "flows", (guint64)snapshot->flows);
   return result;
 }
 
@@ -554,7 +578,10 @@ collect_documents (Snapshot *snapshot)
       json_object *stats = json_object_new_object ();
       fill_released (stats, capture);
       fill_stored (stats, capture);
+      cs_json_add_uint (stats, "flows", (guint64)snapshot->flows);
       json_object_object_add (document, "stats", stats);
+      cs_job_lines_add_to (snapshot->lines, participant (snapshot, i)->member.vm->ref->name,
+                           document);
       json_object_array_add (snapshot->manifest_vms, document);
       json_object_array_add (snapshot->images, json_object_new_string (cs_capture_image (capture)));
     }

@@ -218,7 +218,7 @@ send_round (void)
   unsigned count = probe_pace_take (&pace, options->rate, BURST);
   for (unsigned peer = 0; peer < options->nodes; peer++)
     {
-      if (peer == options->node)
+      if (peer == options->node || peer / options->group != options->node / options->group)
         continue;
       for (unsigned i = 0; i < count; i++)
         send_one (peer);

@@ -17,6 +17,7 @@ struct number
 static const struct number numbers[] = {
   { "node", offsetof (struct probe_options, node), 0, PROBE_NODES_MAX - 1 },
   { "nodes", offsetof (struct probe_options, nodes), 1, PROBE_NODES_MAX },
+  { "group", offsetof (struct probe_options, group), 1, PROBE_NODES_MAX },
   { "rate", offsetof (struct probe_options, rate), 1, 10000 },
   { "dirty", offsetof (struct probe_options, dirty), 0, 10000 },
   { "table", offsetof (struct probe_options, table), 1, 4096 },
@@ -74,6 +75,7 @@ probe_options_parse (struct probe_options *options, int argc, char **argv)
 {
   *options = (struct probe_options){
     .nodes = 1,
+    .group = PROBE_NODES_MAX,
     .rate = 50,
     .dirty = 2,
     .table = 32,

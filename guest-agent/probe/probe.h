@@ -20,6 +20,7 @@ struct probe_options
 {
   unsigned node, nodes;
   char net[32];   /* "A.B.C"; node I is A.B.C.(10+I); empty: no messages */
+  unsigned group; /* so many nodes, by number, talk with each other and with no others */
   unsigned rate;  /* messages per second to each peer, on TCP and again on UDP */
   unsigned dirty; /* MB/s of the table's pages that are changed */
   unsigned table; /* MiB */

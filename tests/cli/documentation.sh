@@ -103,7 +103,7 @@ expect 0 cluster create demo vm1
 expect 0 cluster create other vm1
 expect 0 snapshot create demo -q
 expect 0 snapshot create demo -q
-offers "cluster snapshot restore rollback recover store daemon" clusnap ""
+offers "cluster snapshot restore rollback recover deps store daemon" clusnap ""
 offers "snapshot" clusnap -f json sn
 offers "create list show delete" clusnap cluster ""
 offers "demo other" clusnap cluster show ""
@@ -116,8 +116,10 @@ offers "--only" clusnap rollback --o
 offers "demo other" clusnap recover ""
 offers "--failed" clusnap recover --fa
 offers "coordinated independent group" clusnap cluster create --policy ""
+offers "demo other" clusnap deps ""
 offers "s1 s2" clusnap snapshot --store "$work/store" show demo ""
 offers "table json value" clusnap cluster list -f ""
+offers "table json value dot" clusnap deps demo -f ""
 offers "--eager" clusnap restore --e
 offers "--dry-run" clusnap store gc --d
 offers "cluster cluster-pause" clusnap snapshot create -c cl

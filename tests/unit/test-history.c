@@ -426,7 +426,7 @@ recover (Cluster *cluster, guint failed)
 
 START_TEST (test_against_truth)
 {
-  for (guint round = 0; round < 150; round++)
+  for (guint round = 0; round < 80; round++)
     {
       Cluster cluster = { .binds = round % 2 == 0, .manifests = json_object_new_array () };
       for (guint i = 0; i < N; i++)

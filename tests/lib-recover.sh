@@ -1,0 +1,99 @@
+# shellcheck shell=bash disable=SC2154
+# Groups of guests under the cut probe, of which some go back and the others must not notice; after tests/lib-faults.sh:
+#
+#   recover_start NAME "3 2" [KEY=VALUE...]   nodes in groups of these sizes (keys: cluster_start); a store, clusnapd
+#   recover_policy NAME      cluster "c" has that policy from now on (its snapshots stay)
+#   recover_progress         every group is consistent, and goes on
+#   recover_create [ARG...]  a snapshot of the cluster; its sets of VMs in $sets ("vm0,vm1 vm2", or "all"), report in
+#                            $tmp/created.json
+#   recover_run [ARG...]     clusnap recover; its report in $tmp/recovered.json; false with its words in $tmp/said
+#   recover_groups           "0 1"
+#   recover_mark             from here on: what the groups are and how often they were stopped
+#   recover_left_alone G     group G was not stopped since, no report of its guests is missing, no counter is behind
+
+recover_start() {
+    local name=$1 groups=$2 size count=0
+    shift 2
+    for size in $groups; do
+        count=$((count + size))
+    done
+    cluster_start "$name" "$count" "groups=$groups" memory=128 run=probe 'options=dirty=4 table=16' \
+        disks=qcow2:writeback 'extra=-qmp unix:@BASE@.watch,server=on,wait=off' "$@"
+    cluster_wait
+    daemon_start
+    clusnap store init >/dev/null
+}
+
+recover_policy() {
+    local node arguments=()
+    for node in $(cluster_nodes); do
+        arguments+=(--qmp "vm$node=$cluster_directory/$node.qmp")
+    done
+    clusnap -q cluster delete c 2>/dev/null || true
+    clusnap -q cluster create c "${arguments[@]}" --policy "$1" >/dev/null
+}
+
+recover_groups() {
+    local groups
+    read -r -a groups <<<"$option_groups"
+    seq -s ' ' 0 $((${#groups[@]} - 1))
+}
+
+recover_progress() {
+    local group
+    for group in $(recover_groups); do
+        cluster_check_group "$group" --wait-progress 5 >"$tmp/checked" ||
+            fail "group $group is not consistent: $(cat "$tmp/checked")"
+    done
+}
+
+recover_create() {
+    clusnap -q snapshot create c "$@" -f json >"$tmp/created.json" 2>"$tmp/said" ||
+        fail "no snapshot: $(cat "$tmp/said")"
+    # shellcheck disable=SC2034
+    sets=$(jq -r 'if .snapshots then .snapshots | map(.only | join(",")) | join(" ") else "all" end' \
+        "$tmp/created.json")
+}
+
+recover_run() {
+    if ! clusnap -q recover c "$@" -f json >"$tmp/recovered.json" 2>"$tmp/said"; then
+        tail -n 5 "$clusnapd_directory/clusnapd.log" >&2
+        cat "$tmp/said" >&2
+        return 1
+    fi
+}
+
+recover_stops() {
+    local node
+    for node in $(cluster_nodes); do
+        group_of "$node"
+        [ "$group_number" -ne "$1" ] || echo "$node:$(moments "$node" STOP | wc -l)"
+    done
+}
+
+# A group with a dead node has nothing to be compared with later.
+recover_mark() {
+    local group
+    watch_start
+    for group in $(recover_groups); do
+        rm -f "$tmp/before-$group.json"
+        cluster_check_group "$group" --no-verify --save "$tmp/before-$group.json" >/dev/null
+        recover_stops "$group" >"$tmp/stops-$group"
+    done
+}
+
+recover_left_alone() {
+    local node
+    recover_stops "$1" >"$tmp/stops"
+    cmp -s "$tmp/stops" "$tmp/stops-$1" ||
+        fail "group $1 was stopped: $(tr '\n' ' ' <"$tmp/stops-$1"), now $(tr '\n' ' ' <"$tmp/stops")"
+    cluster_check_group "$1" --against "$tmp/before-$1.json" --wait-progress 5 >"$tmp/checked" ||
+        fail "group $1: $(cat "$tmp/checked")"
+    for node in $(cluster_nodes); do
+        group_of "$node"
+        [ "$group_number" -eq "$1" ] || continue
+        sed -n 's/^STATE .*"seq":\([0-9]*\),.*/\1/p' "$cluster_directory/$node.log" |
+            awk 'NR > 1 && $1 < last { last = -1 } NR > 1 && last >= 0 && $1 != last + 1 { exit 1 } { last = $1 }' ||
+            fail "reports of node $node are missing"
+    done
+}
