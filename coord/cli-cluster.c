@@ -39,6 +39,7 @@ const CsColumn cs_cluster_show_columns[] = {
   { "store", "Store", CS_COLUMN_TEXT },
   { "policy", "Policy", CS_COLUMN_TEXT },
   { "pause-deadline", "Pause deadline", CS_COLUMN_TIME },
+  { "agent", "Agent", CS_COLUMN_TEXT },
   { "clone-of", "Clone of", CS_COLUMN_TEXT },
   { "memory", "Memory in use", CS_COLUMN_SIZE },
   { "disk", "Disk in use", CS_COLUMN_SIZE },

@@ -6,12 +6,17 @@
 #include "common/error.h"
 #include "common/fault.h"
 #include "coord/cli-progress.h"
+#include "coord/duration.h"
 #include "coord/name.h"
 #include "coord/snapshot-job.h"
+
+#include <string.h>
 
 static const CsColumn vm_columns[] = {
   { "name", "VM", CS_COLUMN_TEXT },
   { "incremental", "Incremental", CS_COLUMN_BOOL },
+  { "quiesce", "Quiesce", CS_COLUMN_TIME },
+  { "agent", "Agent", CS_COLUMN_TEXT, true },
   { "pause", "Pause", CS_COLUMN_TIME },
   { "pages", "Pages in pause", CS_COLUMN_COUNT },
   { "pages-captured", "Pages", CS_COLUMN_COUNT },
@@ -81,14 +86,49 @@ all_vms (const CsCluster *cluster)
   return vms;
 }
 
+/* Sets *@deadline in us, 0: the default one. */
+static bool
+parse_quiesce (CsCli *cli, guint64 *deadline, GError **error)
+{
+  const char *text = cs_arguments_value (cli->arguments, CS_OPTION_QUIESCE_DEADLINE);
+  *deadline = 0;
+  if (text == NULL)
+    return true;
+  if (cs_arguments_has (cli->arguments, CS_OPTION_NO_QUIESCE))
+    {
+      g_set_error (error, CS_ERROR, CS_ERROR_INVALID,
+                   "option '--no-quiesce' excludes '--quiesce-deadline': nobody is asked");
+      return false;
+    }
+  return cs_duration_parse (text, deadline, error);
+}
+
+/* A guest that was not quiesced is no failure, but the user wants to know. */
+static void
+note_agents (CsCli *cli, json_object *report)
+{
+  json_object *vms = cs_json_array (report, "vms");
+  for (gsize i = 0; vms != NULL && i < json_object_array_length (vms); i++)
+    {
+      json_object *vm = json_object_array_get_idx (vms, i);
+      const char *agent = cs_json_string (vm, "agent");
+      if (agent != NULL && strcmp (agent, "quiesced") != 0 && strcmp (agent, "none") != 0
+          && strcmp (agent, "off") != 0)
+        cs_cli_note (cli, "clusnap: VM '%s' was not quiesced: %s", cs_json_string (vm, "name"),
+                     agent);
+    }
+}
+
 static json_object *
 run_job (CsCli *cli, const CsCluster *cluster, const char *store, const char *snapshot,
-         guint64 deadline, GError **error)
+         guint64 deadline, guint64 quiesce_deadline, GError **error)
 {
+  bool asks = !cs_arguments_has (cli->arguments, CS_OPTION_NO_QUIESCE);
   g_autoptr (CsProgress) progress = cs_progress_new (cli->progress);
   CsSnapshotObserver observer = { on_stage, cs_progress_event, on_answered, progress };
   g_autoptr (CsSnapshotJob) job = cs_snapshot_job_new (store, cs_cluster_name (cluster), snapshot,
                                                        deadline, cli->interrupt_fd, &observer);
+  cs_snapshot_job_set_agent (job, asks ? cs_cluster_agent (cluster) : "off", quiesce_deadline);
   cs_snapshot_job_add_host (job, cli->rpc, all_vms (cluster));
   cs_snapshot_job_set_manifest (job, cs_cluster_to_json (cluster));
   return cs_snapshot_job_run (job, error);
@@ -97,9 +137,10 @@ run_job (CsCli *cli, const CsCluster *cluster, const char *store, const char *sn
 bool
 cs_cli_snapshot_create (CsCli *cli, GError **error)
 {
-  guint64 deadline;
+  guint64 deadline, quiesce_deadline;
   const char *given = cs_cli_operand (cli, 1);
-  if (given != NULL && !cs_name_check ("snapshot", given, error))
+  if ((given != NULL && !cs_name_check ("snapshot", given, error))
+      || !parse_quiesce (cli, &quiesce_deadline, error))
     return false;
   g_autoptr (CsCluster) cluster = cs_cli_cluster (cli, cs_cli_operand (cli, 0), error);
   if (cluster == NULL || !cs_cli_pause_deadline (cli, cluster, &deadline, error)
@@ -110,6 +151,9 @@ cs_cli_snapshot_create (CsCli *cli, GError **error)
       given != NULL ? g_strdup (given) : next_name (cli, store, cs_cluster_name (cluster), error);
   if (name == NULL)
     return false;
-  g_autoptr (CsJson) report = run_job (cli, cluster, store, name, deadline, error);
+  g_autoptr (CsJson) report =
+      run_job (cli, cluster, store, name, deadline, quiesce_deadline, error);
+  if (report != NULL)
+    note_agents (cli, report);
   return report != NULL && cs_cli_print_record (cli, report, error);
 }

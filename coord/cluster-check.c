@@ -101,6 +101,10 @@ cs_cluster_check (CsCluster *cluster, GError **error)
       g_prefix_error (error, "key 'pause-deadline': ");
       return false;
     }
+  if (cluster->agent != NULL && strcmp (cluster->agent, "auto") != 0
+      && strcmp (cluster->agent, "required") != 0 && strcmp (cluster->agent, "off") != 0)
+    return invalid (error, "key 'agent': '%s' is not known: 'auto', 'required' or 'off'",
+                    cluster->agent);
   if (cluster->policy != NULL && strcmp (cluster->policy, CS_CLUSTER_POLICY) != 0)
     return invalid (error, "key 'policy': '%s' is not known: the only policy is '%s'",
                     cluster->policy, CS_CLUSTER_POLICY);

@@ -12,6 +12,7 @@ struct CsCluster
   char *name;
   char *store;          /* or NULL */
   char *pause_deadline; /* as written, or NULL */
+  char *agent;          /* or NULL */
   char *policy;         /* or NULL */
   char *clone_of;       /* or NULL */
   CsClusterVm *vms;

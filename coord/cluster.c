@@ -26,6 +26,7 @@ cs_cluster_free (CsCluster *cluster)
   g_free (cluster->name);
   g_free (cluster->store);
   g_free (cluster->pause_deadline);
+  g_free (cluster->agent);
   g_free (cluster->policy);
   g_free (cluster->clone_of);
   g_free (cluster);
@@ -119,6 +120,12 @@ cs_cluster_pause_deadline (const CsCluster *cluster)
   return cluster->pause_deadline_us;
 }
 
+const char *
+cs_cluster_agent (const CsCluster *cluster)
+{
+  return cluster->agent;
+}
+
 guint
 cs_cluster_n_vms (const CsCluster *cluster)
 {
@@ -152,6 +159,7 @@ cs_cluster_to_json (const CsCluster *cluster)
   cs_json_add_string (object, "name", cluster->name);
   cs_json_add_string (object, "policy",
                       cluster->policy != NULL ? cluster->policy : CS_CLUSTER_POLICY);
+  cs_json_add_string (object, "agent", cluster->agent);
   cs_json_add_string (object, "clone-of", cluster->clone_of);
   for (guint i = 0; i < cluster->n_vms; i++)
     json_object_array_add (vms, cs_cluster_vm_ref (cluster, i));
