@@ -117,7 +117,7 @@ add_deadline (json_object *request, gint64 deadline)
   cs_json_add_uint (request, "deadline", (guint64)MAX (left / 5 * 4 / 1000, 1));
 }
 
-/* @before goes in front of it. */
+/* @before, which may be empty, goes in front of it. */
 static bool
 send_request (CsGuestTalk *talk, const char *before, json_object *request, GError **error)
 {
@@ -141,10 +141,11 @@ await (CsGuestTalk *talk, guint64 id, json_object **result, GError **error)
   while (reply.kind == CS_AGENT_NOISE || reply.id != id);
   if (reply.kind == CS_AGENT_RETURN)
     *result = g_steal_pointer (&reply.result);
+  else if (reply.kind == CS_AGENT_VETO)
+    g_set_error_literal (error, CS_ERROR, CS_ERROR_REFUSED, reply.reason);
   else
-    g_set_error (error, CS_ERROR, reply.kind == CS_AGENT_VETO ? CS_ERROR_REFUSED : CS_ERROR_FAILED,
-                 "%s: %s%s", talk->name,
-                 reply.kind == CS_AGENT_VETO ? "" : "the agent answers: ", reply.reason);
+    g_set_error (error, CS_ERROR, CS_ERROR_FAILED, "%s: the agent answers: %s", talk->name,
+                 reply.reason);
   return reply.kind == CS_AGENT_RETURN;
 }
 
@@ -265,7 +266,7 @@ ask_dependencies (CsAgent *agent, GError **error)
   g_autoptr (CsJson) result = NULL;
   json_object *request = request_new ("dependencies", ++agent->id);
   add_deadline (request, agent->talk.deadline);
-  if (!ask (&agent->talk, NULL, request, &result, error))
+  if (!ask (&agent->talk, "", request, &result, error))
     return false;
   agent->dependencies = cs_agent_reply_dependencies (result, error);
   return agent->dependencies != NULL;
@@ -353,7 +354,7 @@ cs_agent_resume (CsAgent *agent)
   g_autoptr (CsJson) request = request_new ("resume", ++agent->id);
   add_identity (request, agent->vm, agent->next);
   agent->resumed_at = agent->talk.deadline = g_get_monotonic_time ();
-  if (!send_request (&agent->talk, NULL, request, NULL))
+  if (!send_request (&agent->talk, "", request, NULL))
     disconnect (agent);
 }
 
@@ -372,7 +373,7 @@ cs_agent_end (CsAgent *agent, GError **error)
   bool answered = await (&agent->talk, agent->id, &result, &failure);
   disconnect (agent);
   if (answered && json_object_object_get_ex (result, "held", &held)
-      && json_object_get_boolean (held))
+      && json_object_is_type (held, json_type_boolean) && json_object_get_boolean (held))
     return true;
   if (answered)
     set_state (agent, "went on by itself before the snapshot was taken: that took too long");
@@ -448,7 +449,7 @@ cs_agent_converse_restore (int fd, const char *name, const char *vm, guint64 int
       add_identity (request, vm, interval);
       add_entropy (request);
       cs_json_add_uint (request, "time", (guint64)g_get_real_time () * 1000);
-      restored = ask (&talk, NULL, request, &result, &failure);
+      restored = ask (&talk, "", request, &result, &failure);
     }
   cs_json_add_string (report, "agent", restored ? "restored" : failure->message);
   if (!restored)
