@@ -10,7 +10,7 @@
 enum
 {
   READ_AHEAD = 256 * 1024 * 1024,
-  AFTER_RESTORE_LIMIT = 10000000, /* us: an agent may just be faulting its memory in */
+  AFTER_RESTORE_LIMIT = 30000000, /* us: an agent may just be faulting its memory in */
   ENGINE_GRACE = 30000000, /* us: the job keeps the deadline; none drops out once it has decided */
 };
 

@@ -21,7 +21,7 @@
 /* What a guest agent may take for setting the time: it is just faulting its memory in. */
 #define SET_TIME_LIMIT (30 * G_USEC_PER_SEC)
 /* What clusnap-agent may take for putting its guest right, for the same reason. */
-#define AFTER_RESTORE_LIMIT (10 * G_USEC_PER_SEC)
+#define AFTER_RESTORE_LIMIT (30 * G_USEC_PER_SEC)
 #define FILL_RATE_MAX 1000000
 
 typedef struct
