@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2016,SC2034,SC2154
 # clusnap-agent in guests under the program "participant" (tests/guest/participant.c), for tests/system/agent-*.sh; after
 # tests/lib-faults.sh.  Node 0 has the agent and a hook, node 1 has none.
 
@@ -29,9 +29,11 @@ order() {
 
 # take NAME AGENT [ARG...]: a snapshot; what its report says of node 0's agent begins with AGENT
 take() {
-    local name=$1 agent=$2
+    local name=$1 agent=$2 patient=()
     shift 2
-    clusnap -q snapshot create c "$name" -f json "$@" >"$tmp/$name.json" 2>"$tmp/said" || fail "no snapshot: $(cat "$tmp/said")"
+    # The guest may be slow.
+    [ "$agent" != quiesced ] || patient=(--quiesce-deadline 60s)
+    clusnap -q snapshot create c "$name" -f json "${patient[@]}" "$@" >"$tmp/$name.json" 2>"$tmp/said" || fail "no snapshot: $(cat "$tmp/said")"
     jq -e --arg agent "$agent" '(.vms[0].agent | startswith($agent)) and (.vms[0] | has("quiesce")) == ($agent == "quiesced")
         and (.vms[1].agent | . == "none" or . == "off")' "$tmp/$name.json" >/dev/null ||
         fail "the agents are not '$agent' and none: $(jq -c '.vms[]' "$tmp/$name.json")"
@@ -50,15 +52,16 @@ agent_begin() {
 
 # With the guests' names for themselves.
 agent_quiesces() {
-    local vm=$1
+    local vm=$1 text
     note "quiesced, with hook and participant"
     says "PARTICIPANT resume vm=$vm interval=[0-9]* restored=0" take s1 quiesced
-    [ "$(lines 'PARTICIPANT prepare')" -eq 1 ] && [ "$(lines "HOOK 10-say quiesce vm=$vm")" -eq 1 ] &&
-        [ "$(lines "HOOK 10-say resume vm=$vm")" -eq 1 ] || fail "not asked once: $(tail -n 12 "$cluster_directory/0.log")"
+    for text in 'PARTICIPANT prepare' "HOOK 10-say quiesce vm=$vm" "HOOK 10-say resume vm=$vm"; do
+        [ "$(lines "$text")" -eq 1 ] || fail "not once: '$text': $(tail -n 12 "$cluster_directory/0.log")"
+    done
 
     note "a veto"
     order "veto the database is busy"
-    says 'PARTICIPANT resume' must_fail 7 "participant 'test': the database is busy" clusnap -q snapshot create c vetoed
+    says 'PARTICIPANT resume' must_fail 7 "participant 'test': the database is busy" clusnap -q snapshot create c vetoed --quiesce-deadline 60s
     grep -q 'the guests run on' "$tmp/said" || fail "$(cat "$tmp/said")"
     must_fail 3 vetoed clusnap snapshot show c vetoed
     order accept
@@ -71,7 +74,7 @@ agent_quiesces() {
 agent_is_silent() {
     note "a participant that is late"
     order "late 100000"
-    must_fail 7 "participant 'test': not ready in time" clusnap -q snapshot create c late --quiesce-deadline 1s
+    must_fail 7 "participant 'test': not ready in time" clusnap -q snapshot create c late --quiesce-deadline 6s
     order "late 0"
     note "a silent agent"
     order stop
@@ -81,7 +84,7 @@ agent_is_silent() {
     order cont
     note "a daemon that dies in between"
     arm precopy:hang
-    says 'clusnap-agent: quiesced' eval 'clusnap -q snapshot create c dies >/dev/null 2>&1 & client=$!'
+    says 'clusnap-agent: quiesced' eval 'clusnap -q snapshot create c dies --quiesce-deadline 60s >/dev/null 2>&1 & client=$!'
     says 'clusnap-agent: the host is gone: going on' clusnapd_kill
     wait "$client" && fail "a snapshot whose daemon died"
     disarm

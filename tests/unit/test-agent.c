@@ -158,13 +158,15 @@ converse (const Script *script, CsAgentPolicy policy, char **state, char **heard
 {
   int pair[2];
   Agent agent = { .script = script, .heard = g_string_new (NULL) };
-  bool waits = script->code == CS_ERROR_DEADLINE || script->end_code != 0;
+  gint64 limit = script->code == CS_ERROR_DEADLINE ? SHORT_US
+                 : script->end_code != 0           ? 10 * SHORT_US
+                                                   : LONG_US;
   ck_assert_int_eq (socketpair (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
   agent.fd = pair[1];
   GThread *thread = g_thread_new ("agent", run_agent, &agent);
   CsAgent *own = cs_agent_new ("vm1", policy);
   cs_agent_set_intervals (own, 4, 5);
-  bool good = cs_agent_quiesce_on (own, pair[0], "vm", waits ? SHORT_US : LONG_US, 1000000, error);
+  bool good = cs_agent_quiesce_on (own, pair[0], "vm", limit, 1000000, error);
   if (good)
     {
       cs_agent_resume (own);

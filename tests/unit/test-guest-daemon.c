@@ -273,7 +273,7 @@ START_TEST (vetoes)
   g_autofree char *said = hooks_said ();
   ck_assert_str_eq (said, "a quiesce\na resume\n");
   write_hook ("20-no", "[ $1 != quiesce ] || sleep 600");
-  expect ("quiesce", ",\"deadline\":50", &member, 1, "hook '20-no' did not end in time");
+  expect ("quiesce", ",\"deadline\":3000", &member, 1, "hook '20-no' did not end in time");
   serve_until (&member, &member.resumed, 4);
   expect ("info", "", &member, 1, "\"quiesced\":false");
   cs_participant_close (member.participant);
@@ -295,14 +295,18 @@ START_TEST (host_is_gone)
   expect ("quiesce", QUIESCE, &member, 1, "\"return\"");
   /* The host comes back within the time of grace: nobody has resumed. */
   host_accept ();
-  expect ("hello", "", &member, 1, "\"quiesced\":true");
-  ck_assert_uint_eq (member.resumed, 1);
-  host_accept ();
+  g_autofree char *hello = ask ("hello", "", &member, 1);
+  /* Unless this host is so busy that the time was over. */
+  if (strstr (hello, "\"quiesced\":true") != NULL)
+    {
+      ck_assert_uint_eq (member.resumed, 1);
+      host_accept ();
+    }
   serve_until (&member, &member.resumed, 2);
   expect ("quiesce", ",\"deadline\":60000,\"hold\":1", &member, 1, "\"return\"");
   ck_assert_uint_eq (member.resumed, 2);
   expect ("resume", "", &member, 1, "{\"return\":{\"held\":true}}");
-  expect ("quiesce", ",\"deadline\":300,\"hold\":1", &member, 1, "\"return\"");
+  expect ("quiesce", ",\"deadline\":3000,\"hold\":1", &member, 1, "\"return\"");
   serve_until (&member, &member.resumed, 4);
   expect ("resume", "", &member, 1, "{\"return\":{\"held\":false}}");
   /* It is given up before it is answered. */
