@@ -40,6 +40,7 @@ const CsColumn cs_cluster_show_columns[] = {
   { "policy", "Policy", CS_COLUMN_TEXT },
   { "domino-limit", "Domino limit", CS_COLUMN_COUNT },
   { "pause-deadline", "Pause deadline", CS_COLUMN_TIME },
+  { "agent", "Agent", CS_COLUMN_TEXT },
   { "clone-of", "Clone of", CS_COLUMN_TEXT },
   { "memory", "Memory in use", CS_COLUMN_SIZE },
   { "disk", "Disk in use", CS_COLUMN_SIZE },

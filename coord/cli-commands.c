@@ -25,7 +25,7 @@ const CsCommand cs_commands[] = {
     "forget clusters; their snapshots stay in the store",
     NULL, cs_cli_cluster_delete },
   { "snapshot", "create", "CLUSTER [NAME]", 1, 2,
-    OPT (ONLY) | OPT (STAGGER) | OPT (PAUSE_DEADLINE),
+    OPT (ONLY) | OPT (STAGGER) | OPT (PAUSE_DEADLINE) | OPT (QUIESCE_DEADLINE) | OPT (NO_QUIESCE),
     "take a consistent snapshot of a running cluster",
     cs_snapshot_create_columns, cs_cli_snapshot_create },
   { "snapshot", "list", "[CLUSTER]", 0, 1, 0,

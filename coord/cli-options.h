@@ -26,6 +26,9 @@
      "times")                                                                                      \
   X (PAUSE_DEADLINE, "pause-deadline", 0, "TIME", "resume the guests and give up when they stand " \
      "for so long, as 2s or 500ms (default: the cluster's, or 2s)")                                \
+  X (QUIESCE_DEADLINE, "quiesce-deadline", 0, "TIME", "how long the guests' agents may take to "    \
+     "prepare, as 2s or 500ms (default: 2s)")                                                      \
+  X (NO_QUIESCE, "no-quiesce", 0, NULL, "do not ask the guests' agents")                           \
   X (DRY_RUN, "dry-run", 0, NULL, "only tell what would be done")                                 \
   X (EAGER, "eager", 0, NULL, "load all memory before the VMs run")                                \
   X (FILL_RATE, "fill-rate", 0, "MIB/S", "fill the memory of each VM at most so fast, 0: as fast as "  \

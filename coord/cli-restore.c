@@ -24,6 +24,7 @@ static const CsColumn vm_columns[] = {
   { "resident", "Time to resident", CS_COLUMN_TIME },
   { "faults", "Faults", CS_COLUMN_COUNT },
   { "prefetched", "Prefetched", CS_COLUMN_COUNT },
+  { "agent", "Agent", CS_COLUMN_TEXT, true },
   { 0 },
 };
 

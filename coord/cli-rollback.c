@@ -12,19 +12,13 @@
 #include "coord/rollback-job.h"
 
 static const CsColumn vm_columns[] = {
-  { "name", "VM", CS_COLUMN_TEXT },
-  { "way", "Way", CS_COLUMN_TEXT },
-  { "pause", "Pause", CS_COLUMN_TIME },
-  { "stop", "Stop", CS_COLUMN_TIME },
-  { "memory", "Memory", CS_COLUMN_TIME },
-  { "disks", "Disks", CS_COLUMN_TIME },
-  { "devices", "Devices", CS_COLUMN_TIME },
-  { "fix-up", "Fix-up", CS_COLUMN_TIME },
-  { "cont", "Cont", CS_COLUMN_TIME },
-  { "pages", "Pages", CS_COLUMN_COUNT },
-  { "disk-bytes", "Disk", CS_COLUMN_SIZE },
-  { "reason", "Reason", CS_COLUMN_TEXT, true },
-  { 0 },
+  { "name", "VM", CS_COLUMN_TEXT },           { "way", "Way", CS_COLUMN_TEXT },
+  { "pause", "Pause", CS_COLUMN_TIME },       { "stop", "Stop", CS_COLUMN_TIME },
+  { "memory", "Memory", CS_COLUMN_TIME },     { "disks", "Disks", CS_COLUMN_TIME },
+  { "devices", "Devices", CS_COLUMN_TIME },   { "fix-up", "Fix-up", CS_COLUMN_TIME },
+  { "cont", "Cont", CS_COLUMN_TIME },         { "pages", "Pages", CS_COLUMN_COUNT },
+  { "disk-bytes", "Disk", CS_COLUMN_SIZE },   { "reason", "Reason", CS_COLUMN_TEXT, true },
+  { "agent", "Agent", CS_COLUMN_TEXT, true }, { 0 },
 };
 
 const CsColumn cs_rollback_columns[] = {

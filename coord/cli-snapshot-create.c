@@ -7,6 +7,7 @@
 
 #include "coord/cli-snapshot-create.h"
 
+#include "common/error.h"
 #include "coord/cli-choose.h"
 #include "coord/duration.h"
 #include "coord/name.h"
@@ -27,9 +28,13 @@ static const CsColumn domino_columns[] = {
   { 0 },
 };
 
+#include <string.h>
+
 static const CsColumn vm_columns[] = {
   { "name", "VM", CS_COLUMN_TEXT },
   { "incremental", "Incremental", CS_COLUMN_BOOL },
+  { "quiesce", "Quiesce", CS_COLUMN_TIME },
+  { "agent", "Agent", CS_COLUMN_TEXT, true },
   { "pause", "Pause", CS_COLUMN_TIME },
   { "pages", "Pages in pause", CS_COLUMN_COUNT },
   { "pages-captured", "Pages", CS_COLUMN_COUNT },
@@ -123,12 +128,47 @@ make_plan (CsCreation *creation, GError **error)
   return true;
 }
 
+/* Sets *@deadline in us, 0: the default one. */
+static bool
+parse_quiesce (CsCli *cli, guint64 *deadline, GError **error)
+{
+  const char *text = cs_arguments_value (cli->arguments, CS_OPTION_QUIESCE_DEADLINE);
+  *deadline = 0;
+  if (text == NULL)
+    return true;
+  if (cs_arguments_has (cli->arguments, CS_OPTION_NO_QUIESCE))
+    {
+      g_set_error (error, CS_ERROR, CS_ERROR_INVALID,
+                   "option '--no-quiesce' excludes '--quiesce-deadline': nobody is asked");
+      return false;
+    }
+  return cs_duration_parse (text, deadline, error);
+}
+
+/* A guest that was not quiesced is no failure, but the user wants to know. */
+static void
+note_agents (CsCli *cli, json_object *report)
+{
+  json_object *vms = cs_json_array (report, "vms");
+  for (gsize i = 0; vms != NULL && i < json_object_array_length (vms); i++)
+    {
+      json_object *vm = json_object_array_get_idx (vms, i);
+      const char *agent = cs_json_string (vm, "agent");
+      if (agent != NULL && strcmp (agent, "quiesced") != 0 && strcmp (agent, "none") != 0
+          && strcmp (agent, "off") != 0)
+        cs_cli_note (cli, "clusnap: VM '%s' was not quiesced: %s", cs_json_string (vm, "name"),
+                     agent);
+    }
+}
+
 static bool
 check_options (CsCreation *creation, GError **error)
 {
   const char *given = cs_cli_operand (creation->cli, 1);
   const char *stagger = cs_arguments_value (creation->cli->arguments, CS_OPTION_STAGGER);
   if (given != NULL && !cs_name_check ("snapshot", given, error))
+    return false;
+  if (!parse_quiesce (creation->cli, &creation->quiesce_deadline, error))
     return false;
   return stagger == NULL || strcmp (stagger, "0s") == 0
          || cs_duration_parse (stagger, &creation->stagger, error);
@@ -155,6 +195,7 @@ create (CsCreation *creation, GError **error)
   json_object *domino = asks ? cs_creation_domino (creation) : NULL;
   if (domino != NULL)
     json_object_object_add (report, "domino", domino);
+  note_agents (creation->cli, report);
   if (!cs_cli_print_record (creation->cli, report, error))
     return false;
   if (failure == NULL)

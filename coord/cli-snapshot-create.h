@@ -15,7 +15,8 @@ typedef struct
   char *store;
   char *name; /* of the snapshot, or what those of several sets begin with */
   guint64 deadline, stagger;
-  CsCliHistory *history; /* or NULL: the policy does not need it, or the daemon cannot tell */
+  guint64 quiesce_deadline; /* us; 0: the daemons' own */
+  CsCliHistory *history;    /* or NULL: the policy does not need it, or the daemon cannot tell */
   CsPolicyPlan *plan;
 } CsCreation;
 

@@ -58,6 +58,9 @@ cs_creation_take (const CsCreation *creation, const GArray *set, const char *sna
   for (guint i = 0; i < set->len; i++)
     json_object_array_add (vms,
                            cs_cluster_vm_ref (creation->cluster, g_array_index (set, guint, i)));
+  bool asks = !cs_arguments_has (cli->arguments, CS_OPTION_NO_QUIESCE);
+  cs_snapshot_job_set_agent (job, asks ? cs_cluster_agent (creation->cluster) : "off",
+                             creation->quiesce_deadline);
   cs_snapshot_job_set_cluster_vms (job, cs_cluster_vm_refs (creation->cluster));
   cs_snapshot_job_add_host (job, cli->rpc, vms);
   cs_snapshot_job_set_manifest (job, coordinator_of (creation));

@@ -111,6 +111,10 @@ cs_cluster_check (CsCluster *cluster, GError **error)
       g_prefix_error (error, "key 'pause-deadline': ");
       return false;
     }
+  if (cluster->agent != NULL && strcmp (cluster->agent, "auto") != 0
+      && strcmp (cluster->agent, "required") != 0 && strcmp (cluster->agent, "off") != 0)
+    return invalid (error, "key 'agent': '%s' is not known: 'auto', 'required' or 'off'",
+                    cluster->agent);
   if (cluster->domino_limit != NULL
       && (*cluster->domino_limit < 1 || *cluster->domino_limit > 1000))
     return invalid (error, "key 'domino-limit': it is no number from 1 to 1000");

@@ -10,6 +10,7 @@ struct CsCluster
   char *name;
   char *store;          /* or NULL */
   char *pause_deadline; /* as written, or NULL */
+  char *agent;          /* or NULL */
   char *policy;         /* or NULL */
   guint *domino_limit;  /* or NULL */
   char *clone_of;       /* or NULL */

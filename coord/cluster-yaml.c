@@ -29,6 +29,7 @@ static const cyaml_schema_field_t cluster_fields[] = {
   TEXT_FIELD ("name", CsCluster, name, 0),
   TEXT_FIELD ("store", CsCluster, store, CYAML_FLAG_OPTIONAL),
   TEXT_FIELD ("pause-deadline", CsCluster, pause_deadline, CYAML_FLAG_OPTIONAL),
+  TEXT_FIELD ("agent", CsCluster, agent, CYAML_FLAG_OPTIONAL),
   TEXT_FIELD ("policy", CsCluster, policy, CYAML_FLAG_OPTIONAL),
   CYAML_FIELD_UINT_PTR ("domino-limit", CYAML_FLAG_POINTER | CYAML_FLAG_OPTIONAL, CsCluster,
                         domino_limit),

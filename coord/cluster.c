@@ -27,6 +27,7 @@ cs_cluster_free (CsCluster *cluster)
   g_free (cluster->name);
   g_free (cluster->store);
   g_free (cluster->pause_deadline);
+  g_free (cluster->agent);
   g_free (cluster->policy);
   g_free (cluster->domino_limit);
   g_free (cluster->clone_of);
@@ -143,6 +144,12 @@ cs_cluster_pause_deadline (const CsCluster *cluster)
   return cluster->pause_deadline_us;
 }
 
+const char *
+cs_cluster_agent (const CsCluster *cluster)
+{
+  return cluster->agent;
+}
+
 guint
 cs_cluster_n_vms (const CsCluster *cluster)
 {
@@ -185,6 +192,7 @@ cs_cluster_to_json (const CsCluster *cluster)
   cs_json_add_string (object, "policy", cs_cluster_policy (cluster));
   if (cluster->domino_limit != NULL)
     cs_json_add_uint (object, "domino-limit", *cluster->domino_limit);
+  cs_json_add_string (object, "agent", cluster->agent);
   cs_json_add_string (object, "clone-of", cluster->clone_of);
   json_object_object_add (object, "vms", cs_cluster_vm_refs (cluster));
   return object;

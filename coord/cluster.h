@@ -5,6 +5,7 @@
  *   name: demo
  *   store: /srv/snapshots        optional, absolute
  *   pause-deadline: 2s           optional: a number with us, ms or s
+ *   agent: auto                  optional: or required, off: clusnap-agent in the guests
  *   policy: coordinated          optional: coord/policy.h
  *   domino-limit: 3              optional: of the policy independent
  *   clone-of: lab/s1             optional: of which cluster's snapshot
@@ -62,6 +63,7 @@ const char *cs_cluster_name (const CsCluster *cluster);
 const char *cs_cluster_store (const CsCluster *cluster);      /* NULL: the default one */
 const char *cs_cluster_clone_of (const CsCluster *cluster);   /* NULL: it is no clone */
 guint64 cs_cluster_pause_deadline (const CsCluster *cluster); /* us; 0: the default one */
+const char *cs_cluster_agent (const CsCluster *cluster);      /* "auto", ...; NULL: the default */
 guint cs_cluster_n_vms (const CsCluster *cluster);
 const CsClusterVm *cs_cluster_vm (const CsCluster *cluster, guint i);
 

@@ -31,6 +31,8 @@ struct CsSnapshotJob
   char *cluster;
   char *snapshot;
   guint64 pause_deadline;
+  char *agent; /* or NULL */
+  guint64 quiesce_deadline;
   int interrupt_fd;
   CsSnapshotObserver observer;
   CsHosts *hosts;
@@ -86,6 +88,7 @@ cs_snapshot_job_free (CsSnapshotJob *job)
   g_array_unref (job->stands);
   json_object_put (job->coordinator);
   json_object_put (job->cluster_vms);
+  g_free (job->agent);
   g_free (job->store);
   g_free (job->cluster);
   g_free (job->snapshot);
@@ -104,6 +107,9 @@ cs_snapshot_job_add_host (CsSnapshotJob *job, CsRpc *rpc, json_object *vms)
     json_object_object_add (begin, "cluster-vms", json_object_get (job->cluster_vms));
   if (job->pause_deadline > 0)
     cs_json_add_uint (begin, "pause-deadline", job->pause_deadline);
+  cs_json_add_string (begin, "agent", job->agent);
+  if (job->quiesce_deadline > 0)
+    cs_json_add_uint (begin, "quiesce-deadline", job->quiesce_deadline);
   bool stands = false;
   cs_hosts_add (job->hosts, rpc, begin);
   g_ptr_array_add (job->vms, vms);
@@ -115,6 +121,14 @@ cs_snapshot_job_set_cluster_vms (CsSnapshotJob *job, json_object *vms)
 {
   json_object_put (job->cluster_vms);
   job->cluster_vms = vms;
+}
+
+void
+cs_snapshot_job_set_agent (CsSnapshotJob *job, const char *policy, guint64 deadline)
+{
+  g_free (job->agent);
+  job->agent = g_strdup (policy);
+  job->quiesce_deadline = deadline;
 }
 
 void

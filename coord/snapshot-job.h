@@ -40,12 +40,17 @@ CsSnapshotJob *cs_snapshot_job_new (const char *store, const char *cluster, cons
 void cs_snapshot_job_free (CsSnapshotJob *job);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsSnapshotJob, cs_snapshot_job_free)
 
-/* Adds a host: its connection (borrowed) and the references of its VMs (an array, taken). */
+/* Adds a host (after cs_snapshot_job_set_agent): its connection (borrowed) and the references of
+ * its VMs (an array, taken). */
 void cs_snapshot_job_add_host (CsSnapshotJob *job, CsRpc *rpc, json_object *vms);
 
 /* All VMs of the cluster (an array of references, taken), for a job that may be of some only.
  * Before cs_snapshot_job_add_host. */
 void cs_snapshot_job_set_cluster_vms (CsSnapshotJob *job, json_object *vms);
+
+/* How the guests' agents are asked: @policy ("auto", "required" or "off"; NULL: the daemons'
+ * default, auto), and for how many us at most (0: the daemons' default). */
+void cs_snapshot_job_set_agent (CsSnapshotJob *job, const char *policy, guint64 deadline);
 
 /* What the manifest keeps under "coordinator" (taken). */
 void cs_snapshot_job_set_manifest (CsSnapshotJob *job, json_object *coordinator);

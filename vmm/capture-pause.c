@@ -102,6 +102,8 @@ cs_capture_pause (CsCapture *capture, GError **error)
   g_autoptr (GError) cont_error = NULL;
   bool resumed = TIMED (&capture->stats.cont, cs_capture_cont (capture, &cont_error));
   capture->stats.resumed_at = g_get_monotonic_time ();
+  if (resumed)
+    cs_agent_resume (capture->agent);
   capture->stats.pause = capture->stats.resumed_at - begin;
   if (captured && !resumed)
     g_propagate_prefixed_error (error, g_steal_pointer (&cont_error),
@@ -132,4 +134,5 @@ void
 cs_capture_cancel (CsCapture *capture)
 {
   cs_capture_raise (capture, &capture->cancelled);
+  cs_agent_cancel (capture->agent);
 }

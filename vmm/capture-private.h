@@ -16,6 +16,8 @@ struct CsCapture
   char *scratch_directory;
   gint64 pause_deadline;
   guint max_rounds;
+  gint64 quiesce_deadline;
+  CsAgent *agent; /* the worker's, but for cs_agent_cancel */
 
   /* worker only */
   CsMonitor *monitor; /* the VM's */

@@ -81,6 +81,8 @@ cs_capture_store (CsCapture *capture, CsProgressFunc progress, void *data, GErro
     return false;
   if (progress != NULL && !progress (capture->stats.pages, capture->stats.pages, data))
     return cs_capture_check_cancelled (capture, error);
+  if (!cs_agent_end (capture->agent, error))
+    return false;
   capture->image = cs_image_writer_finish (capture->writer, &capture->stats.image, error);
   return capture->image != NULL;
 }

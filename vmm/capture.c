@@ -106,6 +106,8 @@ cs_capture_new (CsVm *vm, const CsCaptureOptions *options, GError **error)
   capture->scratch_directory = g_strdup (options->scratch_directory);
   capture->pause_deadline = options->pause_deadline;
   capture->max_rounds = options->max_rounds;
+  capture->quiesce_deadline = options->quiesce_deadline;
+  capture->agent = cs_agent_new (vm->ref->name, options->agent);
   g_mutex_init (&capture->lock);
   g_cond_init (&capture->changed);
   if (!check_vm (capture, error))
@@ -155,6 +157,7 @@ cs_capture_free (CsCapture *capture)
 {
   if (capture == NULL)
     return;
+  cs_agent_resume (capture->agent);
   if (!capture->committed)
     carry_over (capture);
   cs_disk_capture_free (capture->disk_capture);
@@ -166,6 +169,7 @@ cs_capture_free (CsCapture *capture)
   json_object_put (capture->source);
   json_object_put (capture->summary);
   cs_vm_close (capture->vm);
+  cs_agent_free (capture->agent);
   g_mutex_clear (&capture->lock);
   g_cond_clear (&capture->changed);
   g_free (capture->scratch_directory);

@@ -5,6 +5,7 @@
 #ifndef CS_VMM_CAPTURE_H
 #define CS_VMM_CAPTURE_H
 
+#include "vmm/agent.h"
 #include "vmm/vm.h"
 
 typedef struct CsCapture CsCapture;
@@ -15,6 +16,8 @@ typedef struct
   const char *scratch_directory; /* for the disks' scratch files (unlinked at once); copied */
   gint64 pause_deadline;         /* us from the command to stop until the VM must run again */
   guint max_rounds;              /* micro-pauses that may shrink the remainder */
+  CsAgentPolicy agent;
+  gint64 quiesce_deadline; /* us that the guest's agent may take */
 } CsCaptureOptions;
 
 /* Microseconds and counts, for reports. */
@@ -36,6 +39,20 @@ typedef struct
 
 /* Worker.  CHECK: connects and makes sure that the VM can be captured; changes nothing in it. */
 CsCapture *cs_capture_new (CsVm *vm, const CsCaptureOptions *options, GError **error);
+
+/* What the guest's participants are told about themselves: the VM's interval now, and the one that
+ * this snapshot begins (docs/dependencies.md).  Before cs_capture_quiesce; both are 0 without it.
+ */
+void cs_capture_set_intervals (CsCapture *capture, guint64 present, guint64 next);
+/* Worker.  QUIESCE: has the guest's agent, if there is one, prepare what runs there (agent.h).  It
+ * is told to go on as soon as the VM runs again, or when the capture is freed. */
+bool cs_capture_quiesce (CsCapture *capture, GError **error);
+/* After cs_capture_quiesce: on which VMs' intervals this one depends as its guest says,
+ * [{"vm": name, "interval": n}, ...]; NULL when no agent was asked or none answered.  Borrowed. */
+json_object *cs_capture_agent_dependencies (const CsCapture *capture);
+/* Adds to @report: "agent": "quiesced", "none", "off" or what went wrong, and if it was quiesced
+ * "quiesce": us that it took. */
+void cs_capture_report_agent (const CsCapture *capture, json_object *report);
 
 /* Worker.  PRECOPY: prepares disks and device state, then shrinks the set of pages that the pause
  * must copy. */

@@ -29,8 +29,4 @@ char *cs_guest_agent_time_command (void);
 /* Whether @text (of any length and content) is the agent's good answer; else why not. */
 bool cs_guest_agent_check_reply (const char *name, const char *text, gsize length, GError **error);
 
-/* The unix socket that a chardev's "filename" in query-chardev names, if it listens and nobody is
- * connected: for tests. */
-char *cs_guest_agent_socket_path (const char *filename, GError **error);
-
 #endif

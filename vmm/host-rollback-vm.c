@@ -5,10 +5,12 @@
 #include "common/error.h"
 #include "common/fault.h"
 #include "common/json.h"
+#include "vmm/agent.h"
 
 enum
 {
   READ_AHEAD = 256 * 1024 * 1024,
+  AFTER_RESTORE_LIMIT = 30000000, /* us: an agent may just be faulting its memory in */
   ENGINE_GRACE = 30000000, /* us: the job keeps the deadline; none drops out once it has decided */
 };
 
@@ -217,6 +219,30 @@ cs_rollback_vm_resume (gpointer data, GError **error)
     vm->stats = *cs_rollback_stats (vm->rollback);
   if (running)
     set_rollback (vm, NULL);
+  return true;
+}
+
+bool
+cs_rollback_vm_after_restore (gpointer data, GError **error)
+{
+  CsRollbackVm *vm = data;
+  CsVm *own = vm->member.vm;
+  g_autoptr (GError) failure = NULL;
+  if (is_lost (vm) || vm->resumed_at == 0)
+    return true;
+  gint64 deadline = g_get_monotonic_time () + AFTER_RESTORE_LIMIT;
+  if (vm->cold != NULL)
+    vm->agent = cs_agent_after_restore (cs_cold_restore_monitor (vm->cold), own->ref->name,
+                                        vm->interval, deadline);
+  else if (cs_vm_open (own, &failure))
+    {
+      vm->agent =
+          cs_agent_after_restore (cs_vm_monitor (own), own->ref->name, vm->interval, deadline);
+      cs_vm_close (own);
+    }
+  else
+    g_warning ("VM '%s': its agent cannot be told of the rollback: %s", own->ref->name,
+               failure->message);
   return true;
 }
 

@@ -53,6 +53,7 @@ vm_free (gpointer data)
 {
   CsRollbackVm *vm = data;
   g_clear_error (&vm->failure);
+  json_object_put (vm->agent);
   g_free (vm->reason);
   g_free (vm);
 }
@@ -410,6 +411,7 @@ cs_host_rollback_release (CsHostRollback *job, GError **error)
     g_warning ("rollback to %s: %s", job->target, unsaid->message);
   cs_fan_out (job->vms, cs_rollback_vm_resume, NULL);
   cs_job_lines_settle (job->lines);
+  cs_fan_out (job->vms, cs_rollback_vm_after_restore, NULL);
   return let_go (job, error);
 }
 

@@ -36,6 +36,8 @@ typedef struct
   bool journalled;
   gint64 paused_at, resumed_at; /* CLOCK_MONOTONIC; 0: it did not stand, does not run */
   CsRollbackStats stats;
+  json_object *agent; /* cs_agent_after_restore's report, or NULL */
+  guint64 interval;   /* that begins with the rollback (docs/dependencies.md); 0: not known */
 
   /* written by the worker under the job's lock */
   CsRollback *rollback; /* in place; NULL when ended */
@@ -119,6 +121,8 @@ bool cs_rollback_vm_replace (gpointer data, GError **error);
 /* Starts a VM that did not run from the snapshot, paused. */
 bool cs_rollback_vm_load (gpointer data, GError **error);
 bool cs_rollback_vm_resume (gpointer data, GError **error);
+/* Once it runs: has its agent put the guest right. */
+bool cs_rollback_vm_after_restore (gpointer data, GError **error);
 bool cs_rollback_vm_free (gpointer data, GError **error);
 
 /* ---- host-rollback-journal.c ---- */

@@ -11,6 +11,7 @@
 #include "common/error.h"
 #include "common/fault.h"
 #include "common/json.h"
+#include "vmm/agent.h"
 #include "vmm/clone.h"
 #include "vmm/cold-restore.h"
 #include "vmm/fan-out.h"
@@ -20,6 +21,8 @@
 
 /* What a guest agent may take for setting the time: it is just faulting its memory in. */
 #define SET_TIME_LIMIT (30 * G_USEC_PER_SEC)
+/* What clusnap-agent may take for putting its guest right, for the same reason. */
+#define AFTER_RESTORE_LIMIT (30 * G_USEC_PER_SEC)
 #define FILL_RATE_MAX 1000000
 
 typedef struct
@@ -32,7 +35,9 @@ typedef struct
   CsColdRestore *restore;
   gint64 made; /* us for a clone's disks */
   gint64 running_at;
-  char *time; /* "set", or why not; NULL: not asked for */
+  char *time;         /* "set", or why not; NULL: not asked for */
+  json_object *agent; /* cs_agent_after_restore's report */
+  guint64 interval;   /* that begins here (docs/dependencies.md); 0: not known */
 } Participant;
 
 typedef struct RestoreJob
@@ -68,6 +73,7 @@ participant (const RestoreJob *job, guint i)
 static void
 participant_free (gpointer data)
 {
+  json_object_put (((Participant *)data)->agent);
   g_free (((Participant *)data)->time);
   g_free (((Participant *)data)->label);
   g_free (data);
@@ -382,6 +388,16 @@ set_time_one (gpointer data, GError **error)
 }
 
 static bool
+after_restore_one (gpointer data, GError **error)
+{
+  Participant *one = data;
+  one->agent =
+      cs_agent_after_restore (cs_cold_restore_monitor (one->restore), one->member.vm->ref->name,
+                              one->interval, g_get_monotonic_time () + AFTER_RESTORE_LIMIT);
+  return true;
+}
+
+static bool
 wants_time (json_object *params)
 {
   json_object *value = NULL;
@@ -450,6 +466,7 @@ cs_rpc_restore_release (CsRpcPeer *peer, json_object *params, GError **error)
   if ((job->clone != NULL && !cs_clone_release (job->clone, error)) || !release_all (job, error))
     return give_up (peer);
   job->released = true;
+  cs_fan_out (job->participants, after_restore_one, NULL);
   if (wants_time (params))
     cs_fan_out (job->participants, set_time_one, NULL);
   json_object *result = json_object_new_object ();
@@ -461,6 +478,7 @@ cs_rpc_restore_release (CsRpcPeer *peer, json_object *params, GError **error)
       cs_json_add_string (vm, "name", one->label);
       cs_json_add_uint (vm, "running", (guint64)(one->running_at - job->begun_at));
       cs_json_add_string (vm, "time", one->time);
+      cs_json_merge (vm, one->agent);
       json_object_array_add (vms, vm);
       cs_cold_restore_hand_over (one->restore);
     }

@@ -220,6 +220,7 @@ fill_released (json_object *vm, const CsRollbackVm *one)
 {
   const CsRollbackStats *stats = &one->stats;
   fill_way (vm, one);
+  cs_json_merge (vm, one->agent);
   if (one->paused_at != 0 && one->resumed_at != 0)
     cs_json_add_uint (vm, "pause", (guint64)(one->resumed_at - one->paused_at));
   if (one->reason != NULL)

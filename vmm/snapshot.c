@@ -20,6 +20,8 @@ enum
 {
   DEFAULT_PAUSE_DEADLINE = 2000000, /* us */
   MAX_PAUSE_DEADLINE = 60000000,
+  DEFAULT_QUIESCE_DEADLINE = 2000000, /* us */
+  MAX_QUIESCE_DEADLINE = 60000000,
   DEFAULT_ROUNDS = 4,
   MAX_SETTLE_PASSES = 6,
   MAX_ROUNDS = 32,
@@ -236,13 +238,27 @@ add_lines (Snapshot *snapshot, json_object *params, GError **error)
   return snapshot->lines != NULL;
 }
 
+/* Member "agent" of @params. */
+static bool
+parse_policy (json_object *params, CsAgentPolicy *policy, GError **error)
+{
+  const char *name = cs_json_string (params, "agent");
+  *policy = CS_AGENT_AUTO;
+  if (name == NULL || cs_agent_policy_from_name (name, policy))
+    return true;
+  g_set_error (error, CS_ERROR, CS_ERROR_INVALID,
+               "\"agent\" is '%s': it must be auto, required or off", name);
+  return false;
+}
+
 json_object *
 cs_rpc_snapshot_begin (CsRpcPeer *peer, json_object *params, GError **error)
 {
   const char *cluster = cs_rpc_string (params, "cluster", error);
   const char *name = cluster ? cs_rpc_string (params, "snapshot", error) : NULL;
   CsStore *store = name ? cs_rpc_store (peer, params, error) : NULL;
-  if (store == NULL)
+  CsAgentPolicy policy;
+  if (store == NULL || !parse_policy (params, &policy, error))
     return NULL;
   Snapshot *snapshot = g_new0 (Snapshot, 1);
   snapshot->daemon = cs_rpc_peer_user_data (peer);
@@ -260,6 +276,9 @@ cs_rpc_snapshot_begin (CsRpcPeer *peer, json_object *params, GError **error)
     .pause_deadline = (gint64)MIN (cs_json_uint (params, "pause-deadline", DEFAULT_PAUSE_DEADLINE),
                                    MAX_PAUSE_DEADLINE),
     .max_rounds = (guint)MIN (cs_json_uint (params, "precopy-rounds", DEFAULT_ROUNDS), MAX_ROUNDS),
+    .agent = policy,
+    .quiesce_deadline = (gint64)MIN (
+        cs_json_uint (params, "quiesce-deadline", DEFAULT_QUIESCE_DEADLINE), MAX_QUIESCE_DEADLINE),
   };
   if (!check_name_is_free (snapshot, error) || !add_participants (snapshot, params, error)
       || !add_lines (snapshot, params, error)
@@ -327,16 +346,34 @@ cs_rpc_snapshot_check (CsRpcPeer *peer, json_object *params, GError **error)
   return per_vm (snapshot, fill_check);
 }
 
+/* One veto is enough: the other agents are not waited for. */
+static bool
+quiesce_one (gpointer data, GError **error)
+{
+  Participant *one = data;
+  if (cs_capture_quiesce (one->capture, error))
+    return true;
+  snapshot_cancel (one->snapshot);
+  return false;
+}
+
+static void
+fill_quiesced (json_object *vm, const CsCapture *capture)
+{
+  cs_capture_report_agent (capture, vm);
+}
+
 json_object *
 cs_rpc_snapshot_quiesce (CsRpcPeer *peer, json_object *params, GError **error)
 {
   Snapshot *snapshot = job_at (peer, CHECKED, error);
   if (snapshot == NULL)
     return NULL;
-  if (!cs_fault_point ("quiesce", error))
+  if (!cs_fault_point ("quiesce", error)
+      || !cs_fan_out (snapshot->participants, quiesce_one, error))
     return give_up (peer);
   snapshot->progress = QUIESCED;
-  return json_object_new_object ();
+  return per_vm (snapshot, fill_quiesced);
 }
 
 static bool
@@ -563,6 +600,7 @@ fill_stored (json_object *vm, const CsCapture *capture)
   cs_json_add_uint (vm, "pages-shared", stats->image.pages_shared);
   cs_json_add_uint (vm, "pages-stored", stats->image.pages_stored);
   cs_json_add_uint (vm, "bytes-stored", stats->image.bytes_stored);
+  cs_capture_report_agent (capture, vm);
 }
 
 /* The VMs' documents for the manifest, with their statistics. */

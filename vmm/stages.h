@@ -7,8 +7,8 @@
  *
  * CHECK    Every VM was found running and capturable; nothing in any guest or QEMU has changed.
  *          Each host's daemon, for its own VMs.  A crash leaves nothing to undo.
- * QUIESCE  What runs inside the guests was told that a snapshot comes (a hook: no agent yet).
- *          The agents.  A crash: the agents go on by themselves when their connection is gone.
+ * QUIESCE  What runs inside the guests was told that a snapshot comes, and stands still or is not
+ *          asked (no agent; vmm/agent.h).  Daemons and agents.  A crash: the agents go on by themselves when their connection is gone.
  * PRECOPY  Memory is write-protected (in micro-pauses) and most of it copied; the guests run;
  * scratch nodes for the disks are in place.  Daemons and trackers.  A crash: the kernel drops the
  *          protection with the descriptor; the next daemon removes the scratch nodes.

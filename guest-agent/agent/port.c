@@ -117,6 +117,7 @@ look (AgentPort *port)
 static void
 receive (AgentPort *port, bool *closed)
 {
+
   size_t room;
   char *space = cs_line_buffer_space (&port->in, &room);
   if (room == 0)
@@ -167,14 +168,25 @@ agent_port_work (AgentPort *port, short revents, bool *opened, bool *closed)
     flush (port, closed);
 }
 
+/* Whether what has come and was not taken yet begins a new session. */
+static bool
+hello_follows (const AgentPort *port)
+{
+  static const char hello[] = "\"hello\"";
+  return memmem (port->in.data + port->in.taken, port->in.length - port->in.taken, hello,
+                 sizeof hello - 1)
+         != NULL;
+}
+
+/* What an older session left may be out of date, as the time in an after-restore. */
 bool
 agent_port_line (AgentPort *port, const char **line, size_t *length)
 {
   while (cs_line_buffer_next (&port->in, line, length))
     {
-      bool is_rest = port->skipping;
+      bool is_old = port->skipping || hello_follows (port);
       port->skipping = false;
-      if (!is_rest)
+      if (!is_old)
         return true;
     }
   return false;

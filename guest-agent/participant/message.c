@@ -86,9 +86,11 @@ take_identity (Rest *rest, CsParticipantIdentity *identity)
     return false;
   memcpy (identity->vm, word, length);
   identity->vm[length] = '\0';
+  if (strlen (identity->vm) != length)
+    return false;
   if (strcmp (identity->vm, "-") == 0)
     identity->vm[0] = '\0';
-  else if (strlen (identity->vm) != length || !cs_participant_name_is_good (identity->vm))
+  else if (!cs_participant_name_is_good (identity->vm))
     return false;
   return true;
 }

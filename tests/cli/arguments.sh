@@ -37,6 +37,8 @@ refused "'--uri' needs DOMAINs" cluster create demo --uri qemu:///system --qmp a
 refused "is not VM=PATH" cluster create demo --qmp /run/vm.qmp
 refused "is not VM=PATH" cluster create demo --qmp vm1=
 refused "excludes" cluster create demo vm1 --file /dev/null
+refused "no time" snapshot create demo --quiesce-deadline soon
+refused "nobody is asked" snapshot create demo --no-quiesce --quiesce-deadline 1s
 refused "no time" cluster create demo vm1 --pause-deadline 2
 refused "another VM is called 'vm1'" cluster create demo vm1 vm1
 [ ! -e "$work/state" ] || fail "a refused command left something"

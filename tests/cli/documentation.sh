@@ -124,13 +124,14 @@ offers "--eager" clusnap restore --e
 offers "--dry-run" clusnap store gc --d
 offers "cluster cluster-pause" clusnap snapshot create -c cl
 
-# The daemon's options, where it is built.
-if [ -x "$builddir/clusnapd" ]; then
-    "$builddir/clusnapd" --help | sed -n 's/^  .*\(--[a-z-]*\).*/\1/p' | sort >"$work/help/daemon"
-    sed -n 's/^\.It Fl \(. , \)\{0,1\}-\([a-z-]*\).*/--\2/p' "$srcdir/man/clusnapd.8" | sort >"$work/man/daemon"
+# The daemons' options, where they are built.
+for daemon in clusnapd clusnap-agent; do
+    [ -x "$builddir/$daemon" ] || continue
+    "$builddir/$daemon" --help | sed -n 's/^  .*\(--[a-z-]*\).*/\1/p' | sort >"$work/help/daemon"
+    sed -n 's/^\.It Fl \(. , \)\{0,1\}-\([a-z-]*\).*/--\2/p' "$srcdir/man/$daemon.8" | sort >"$work/man/daemon"
     cmp -s "$work/help/daemon" "$work/man/daemon" ||
-        fail "clusnapd.8 and --help differ: $(diff "$work/help/daemon" "$work/man/daemon")"
-fi
+        fail "$daemon.8 and --help differ: $(diff "$work/help/daemon" "$work/man/daemon")"
+done
 
 # The cluster file of the manual is a good one, and all keys are told of.
 sed -n '/^\.Bd -literal/,/^\.Ed/p' "$srcdir/man/clusnap-cluster.5" | sed '/^\./d' >"$work/example.yaml"
@@ -145,6 +146,7 @@ cmp -s "$work/help/errors" "$work/man/errors" || fail "exit statuses: $(diff "$w
 
 if command -v mandoc >/dev/null; then
     mandoc -Tlint -W warning "$srcdir"/man/clusnap.1 "$srcdir"/man/clusnapd.8 "$srcdir"/man/clusnap-cluster.5 \
+        "$srcdir"/man/clusnap-agent.8 \
         "$srcdir"/man/clusnap-nbdkit-plugin.1 >"$work/out" ||
         fail "mandoc complains"
 fi

@@ -22,6 +22,7 @@ expect 0 snapshot create demo --quiet -f json
 [ "$(jq -r .snapshot "$work/out")" = s2 ] || fail "the second snapshot is not called s2"
 [ "$(jq -r '.pause, .vms[0].pause, ."bytes-stored"' "$work/out" | tr '\n' ' ')" = "9100 9100 819200 " ] ||
     fail "the numbers are not raw"
+[ "$(jq -r '.vms[0].quiesce, .vms[0].agent' "$work/out" | tr '\n' ' ')" = "1700 quiesced " ] || fail "the agents are not reported"
 expect 0 snapshot create demo before-upgrade -f value -c snapshot -c pause
 [ "$(cat "$work/out")" = "before-upgrade
 9100" ] || fail "--column of a report"

@@ -111,7 +111,7 @@ signal_agent (int number)
       FILE *file = fopen (path, "r");
       if (file != NULL && fgets (name, sizeof name, file) != NULL
           && strcmp (name, "clusnap-agent\n") == 0)
-        kill (atoi (entry->d_name), number);
+        kill ((pid_t)strtol (entry->d_name, NULL, 10), number);
       if (file != NULL)
         fclose (file);
     }
@@ -146,7 +146,7 @@ obey (const char *line)
   else if (strncmp (line, "veto ", 5) == 0)
     snprintf (veto, sizeof veto, "%s", line + 5);
   else if (strncmp (line, "late ", 5) == 0)
-    late = atol (line + 5);
+    late = strtol (line + 5, NULL, 10);
   else if (strncmp (line, "depend ", 7) == 0)
     depend (line + 7);
   else if (strcmp (line, "stop") == 0)

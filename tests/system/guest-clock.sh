@@ -6,7 +6,7 @@
 . "${srcdir:-.}/tests/lib-faults.sh"
 requires_root
 requires jq ip socat
-options=(memory=192 "run=qga,clock" agent=qga options=agentless=1 disks= clocksource='hpet acpi_pm')
+options=(memory=192 "run=qga,clock" agent=qga 'options=agentless=1 agent=no' disks= clocksource='hpet acpi_pm')
 if [ "${1:-bare}" = libvirt ]; then
     start_libvirtd_if_needed
     domains_start "clusnap-clock-$$" 2 "${options[@]}"

@@ -315,7 +315,7 @@ static const struct
     "{\"vms\":[{\"name\":\"vm1\",\"ok\":true,\"pages\":77}],\"pages\":77}" },
   { "snapshot.delete", false, "{}" },
   { "snapshot.check", true, "\"incremental\":false,\"memory\":536870912,\"disks\":1" },
-  { "snapshot.quiesce", false, "{}" },
+  { "snapshot.quiesce", true, "\"agent\":\"quiesced\",\"quiesce\":1700" },
   { "snapshot.precopy", true,
     "\"rounds\":2,\"pages\":9000,\"micro-pause\":700,\"stop-latency\":300" },
   { "snapshot.pause", true, "\"paused-at\":1000000" },

@@ -64,6 +64,7 @@ static const struct
   { "name: demo\nstore: ''\n" VM, "store" },
   { "name: demo\npause-deadline: 2\n" VM, "'pause-deadline'" },
   { "name: demo\npause-deadline: -2s\n" VM, "'pause-deadline'" },
+  { "name: demo\nagent: maybe\n" VM, "'agent'" },
   { "name: demo\npause-deadline: 2h\n" VM, "'pause-deadline'" },
   { "name: demo\npause-deadline: 0s\n" VM, "'pause-deadline'" },
   { "name: demo\npause-deadline: 99999999999999999999s\n" VM, "'pause-deadline'" },

@@ -6,6 +6,7 @@
 #include "common/json.h"
 #include "tests/unit/unit.h"
 #include "vmm/guest-agent.h"
+#include "vmm/guest-port.h"
 
 #include <check.h>
 #include <stdlib.h>
@@ -194,7 +195,7 @@ START_TEST (chardev_names)
   for (gsize i = 0; i < G_N_ELEMENTS (cases); i++)
     {
       g_autoptr (GError) error = NULL;
-      g_autofree char *path = cs_guest_agent_socket_path (cases[i].filename, &error);
+      g_autofree char *path = cs_guest_port_socket_path (cases[i].filename, &error);
       ck_assert_msg (g_strcmp0 (path, cases[i].path) == 0, "%s: %s", cases[i].filename, path);
       ck_assert (cases[i].code < 0 || g_error_matches (error, CS_ERROR, cases[i].code));
     }
