@@ -84,7 +84,7 @@ struct CsDsm
   unsigned linger;
   uint64_t rejected;
   int64_t last_tick;
-  char lost[300];
+  char lost[300], reported[400]; /* reported: the last line */
 
   /* participate.c */
   void (*stop_participating) (void *participation);

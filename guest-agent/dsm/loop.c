@@ -35,6 +35,10 @@ dsm_report (CsDsm *dsm, unsigned peer, const char *what)
     snprintf (line, sizeof line, "node %u: peer %u: %s", dsm->options.node, peer, what);
   else
     snprintf (line, sizeof line, "node %u: %s", dsm->options.node, what);
+  /* A peer that is refused tries again and again. */
+  if (strcmp (line, dsm->reported) == 0)
+    return;
+  memcpy (dsm->reported, line, sizeof dsm->reported);
   if (dsm->options.report != NULL)
     dsm->options.report (dsm->options.data, line);
   else
