@@ -74,16 +74,22 @@ run_node (const Nodes *nodes, guint node)
 void
 nodes_run (const Nodes *nodes)
 {
+  nodes_run_first (nodes, nodes->nodes);
+}
+
+void
+nodes_run_first (const Nodes *nodes, guint n)
+{
   pid_t pids[CS_DSM_NODES];
   g_free (nodes_address (0));
-  for (guint i = 0; i < nodes->nodes; i++)
+  for (guint i = 0; i < n; i++)
     {
       pids[i] = fork ();
       ck_assert_int_ge (pids[i], 0);
       if (pids[i] == 0)
         _exit (run_node (nodes, i));
     }
-  for (guint i = 0; i < nodes->nodes; i++)
+  for (guint i = 0; i < n; i++)
     {
       int status;
       ck_assert_int_eq (waitpid (pids[i], &status, 0), pids[i]);

@@ -21,6 +21,8 @@ typedef struct
 
 /* Starts them, waits, and fails the test unless all ended with 0. */
 void nodes_run (const Nodes *nodes);
+/* Only the first @n: the test plays the others. */
+void nodes_run_first (const Nodes *nodes, guint n);
 
 /* Zeroed memory that the processes share. */
 gpointer nodes_share (gsize size);
