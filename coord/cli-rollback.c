@@ -125,8 +125,14 @@ run_job (CsCli *cli, const char *store, const char *cluster, const char *snapsho
   CsRollbackObserver observer = { on_stage, on_progress, on_answered, on_finishing, &run };
   g_autoptr (CsRollbackJob) job =
       cs_rollback_job_new (store, cluster, snapshot, deadline, cli->interrupt_fd, &observer);
+  if (cs_arguments_has (cli->arguments, CS_OPTION_SET_TIME))
+    cs_rollback_job_set_time (job);
   cs_rollback_job_add_host (job, cli->rpc, vms);
-  return cs_rollback_job_run (job, error);
+  json_object *report = cs_rollback_job_run (job, error);
+  g_clear_pointer (&progress, cs_progress_free);
+  if (report != NULL)
+    cs_cli_note_times (cli, report);
+  return report;
 }
 
 /* The rollback is done, and yet a user or a script must be told. */

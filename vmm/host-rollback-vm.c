@@ -5,6 +5,7 @@
 #include "common/error.h"
 #include "common/fault.h"
 #include "common/json.h"
+#include "vmm/guest-agent.h"
 
 enum
 {
@@ -217,6 +218,21 @@ cs_rollback_vm_resume (gpointer data, GError **error)
     vm->stats = *cs_rollback_stats (vm->rollback);
   if (running)
     set_rollback (vm, NULL);
+  return true;
+}
+
+bool
+cs_rollback_vm_set_time (gpointer data, GError **error)
+{
+  CsRollbackVm *vm = data;
+  g_autoptr (GError) reason = NULL;
+  if (vm->failure != NULL)
+    return true;
+  CsMonitor *monitor =
+      vm->cold != NULL ? cs_cold_restore_monitor (vm->cold) : cs_vm_monitor (vm->member.vm);
+  bool set = cs_guest_agent_set_time (monitor, g_get_monotonic_time () + CS_GUEST_AGENT_TIME_LIMIT,
+                                      &reason);
+  vm->time = g_strdup (set ? "set" : reason->message);
   return true;
 }
 

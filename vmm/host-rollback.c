@@ -54,6 +54,7 @@ vm_free (gpointer data)
   CsRollbackVm *vm = data;
   g_clear_error (&vm->failure);
   g_free (vm->reason);
+  g_free (vm->time);
   g_free (vm);
 }
 
@@ -310,6 +311,8 @@ cs_host_rollback_release (CsHostRollback *job, GError **error)
   if (!mark_started (job, &unsaid))
     g_warning ("rollback to snapshot '%s': %s", job->snapshot, unsaid->message);
   cs_fan_out (job->vms, cs_rollback_vm_resume, NULL);
+  if (job->set_time)
+    cs_fan_out (job->vms, cs_rollback_vm_set_time, NULL);
   return let_go (job, error);
 }
 

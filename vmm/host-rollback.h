@@ -32,6 +32,7 @@ typedef struct
   GError *failure;     /* of its rollback in place; with @cold, of the restore: it is lost */
   bool journalled;
   gint64 paused_at, resumed_at; /* CLOCK_MONOTONIC; 0: it did not stand, does not run */
+  char *time;                   /* "set", or why its clock was not; NULL: not asked for */
   CsRollbackStats stats;
 
   /* written by the worker under the job's lock */
@@ -63,6 +64,7 @@ struct CsHostRollback
   gpointer failed_data;
 
   /* calling thread */
+  bool set_time; /* when all run: the guests' clocks, by their agents */
   bool claimed;
   bool applied; /* all stand and are back */
 
@@ -110,6 +112,8 @@ bool cs_rollback_vm_replace (gpointer data, GError **error);
 /* Starts a VM that did not run from the snapshot, paused. */
 bool cs_rollback_vm_load (gpointer data, GError **error);
 bool cs_rollback_vm_resume (gpointer data, GError **error);
+/* A guest without an agent is no failure. */
+bool cs_rollback_vm_set_time (gpointer data, GError **error);
 bool cs_rollback_vm_free (gpointer data, GError **error);
 
 /* ---- host-rollback-journal.c ---- */

@@ -17,8 +17,6 @@
 #include "vmm/guest-agent.h"
 #include "vmm/manifest-vms.h"
 
-/* What a guest agent may take for setting the time: it is just faulting its memory in. */
-#define SET_TIME_LIMIT (30 * G_USEC_PER_SEC)
 #define FILL_RATE_MAX 1000000
 
 typedef struct
@@ -362,17 +360,9 @@ set_time_one (gpointer data, GError **error)
   Participant *one = data;
   g_autoptr (GError) reason = NULL;
   bool set = cs_guest_agent_set_time (cs_cold_restore_monitor (one->restore),
-                                      g_get_monotonic_time () + SET_TIME_LIMIT, &reason);
+                                      g_get_monotonic_time () + CS_GUEST_AGENT_TIME_LIMIT, &reason);
   one->time = g_strdup (set ? "set" : reason->message);
   return true;
-}
-
-static bool
-wants_time (json_object *params)
-{
-  json_object *value = NULL;
-  return json_object_object_get_ex (params, "set-time", &value)
-         && json_object_is_type (value, json_type_boolean) && json_object_get_boolean (value);
 }
 
 static bool
@@ -411,7 +401,7 @@ cs_rpc_restore_release (CsRpcPeer *peer, json_object *params, GError **error)
   if ((job->clone != NULL && !cs_clone_release (job->clone, error)) || !release_all (job, error))
     return give_up (peer);
   job->released = true;
-  if (wants_time (params))
+  if (cs_json_true (params, "set-time"))
     cs_fan_out (job->participants, set_time_one, NULL);
   json_object *result = json_object_new_object ();
   json_object *vms = json_object_new_array ();
