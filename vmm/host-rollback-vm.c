@@ -225,14 +225,18 @@ bool
 cs_rollback_vm_set_time (gpointer data, GError **error)
 {
   CsRollbackVm *vm = data;
+  CsVm *own = vm->member.vm;
   g_autoptr (GError) reason = NULL;
   if (vm->failure != NULL)
     return true;
-  CsMonitor *monitor =
-      vm->cold != NULL ? cs_cold_restore_monitor (vm->cold) : cs_vm_monitor (vm->member.vm);
-  bool set = cs_guest_agent_set_time (monitor, g_get_monotonic_time () + CS_GUEST_AGENT_TIME_LIMIT,
-                                      &reason);
+  /* The engine has closed its monitor. */
+  bool set = (vm->cold != NULL || cs_vm_open (own, &reason))
+             && cs_guest_agent_set_time (
+                 vm->cold != NULL ? cs_cold_restore_monitor (vm->cold) : cs_vm_monitor (own),
+                 g_get_monotonic_time () + CS_GUEST_AGENT_TIME_LIMIT, &reason);
   vm->time = g_strdup (set ? "set" : reason->message);
+  if (vm->cold == NULL)
+    cs_vm_close (own);
   return true;
 }
 
