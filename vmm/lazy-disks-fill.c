@@ -138,6 +138,21 @@ start_job (const Look *look, guint i, const char *node, GError **error)
                              cs_json_strings ("job-id", id, "device", node, NULL), NULL, error);
 }
 
+/* The job has gone before its end: something could not be read or written, and the guest got the
+ * same error where it asked for it. */
+static bool
+tell_failure (CsLazyDisk *disk, const CsLazyDisks *lazy, GError **error)
+{
+  if (disk->told)
+    return true;
+  disk->told = true;
+  g_set_error (error, CS_ERROR, CS_ERROR_IO,
+               "disk '%s' ('%s') could not be filled to its end, its guest may have seen "
+               "input/output errors; '%s.log' tells what could not be read",
+               disk->name, disk->filename, lazy->socket);
+  return false;
+}
+
 static bool
 step_disk (const Look *look, guint i, guint64 *done, GError **error)
 {
@@ -157,7 +172,11 @@ step_disk (const Look *look, guint i, guint64 *done, GError **error)
       return true;
     }
   if (node != NULL && still_backed (look, node))
-    return start_job (look, i, node, error);
+    {
+      bool failed = disk->begun;
+      disk->begun = start_job (look, i, node, error);
+      return disk->begun && (!failed || tell_failure (disk, look->lazy, error));
+    }
   /* Also where it was taken out: that is nobody's business but the user's, and server and root are
    * then kept for it (incomplete). */
   if (node != NULL)
@@ -195,9 +214,10 @@ cs_lazy_disks_hold (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
     return false;
   for (guint i = 0; i < lazy->disks->len; i++)
     {
-      const CsLazyDisk *disk = lazy->disks->pdata[i];
+      CsLazyDisk *disk = lazy->disks->pdata[i];
       guint64 offset;
       g_autofree char *id = g_strdup_printf (JOB, i);
+      disk->begun = false;
       /* One that is ending already refuses: what counts is that it goes. */
       if (!job_runs (&look, i, &offset, NULL))
         continue;

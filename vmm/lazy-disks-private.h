@@ -12,6 +12,8 @@ typedef struct
   char *filename;
   guint64 size;
   bool complete;
+  bool begun; /* its job, which nobody has held since */
+  bool told;  /* that the job has failed */
 } CsLazyDisk;
 
 struct CsLazyDisks
