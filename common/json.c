@@ -46,6 +46,14 @@ cs_json_uint (json_object *object, const char *name, guint64 fallback)
   return json_object_get_uint64 (value);
 }
 
+bool
+cs_json_true (json_object *object, const char *name)
+{
+  json_object *member = NULL;
+  return json_object_object_get_ex (object, name, &member)
+         && json_object_is_type (member, json_type_boolean) && json_object_get_boolean (member);
+}
+
 void
 cs_json_add_string (json_object *object, const char *name, const char *value)
 {

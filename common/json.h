@@ -21,6 +21,9 @@ json_object *cs_json_member_object (json_object *object, const char *name);
 /* @object's member @name when it is an integer of 0 or more, else @fallback. */
 guint64 cs_json_uint (json_object *object, const char *name, guint64 fallback);
 
+/* Whether @object's member @name is true. */
+bool cs_json_true (json_object *object, const char *name);
+
 /* Adds a string member; a NULL @value adds nothing. */
 void cs_json_add_string (json_object *object, const char *name, const char *value);
 void cs_json_add_uint (json_object *object, const char *name, guint64 value);

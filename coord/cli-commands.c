@@ -45,7 +45,8 @@ const CsCommand cs_commands[] = {
     | OPT (CLONE) | OPT (COUNT) | OPT (DIRECTORY),
     "start the VMs of a cluster again as they were in a snapshot",
     cs_restore_columns, cs_cli_restore },
-  { "rollback", NULL, "CLUSTER [SNAPSHOT]", 1, 2, OPT (ONLY) | OPT (PAUSE_DEADLINE),
+  { "rollback", NULL, "CLUSTER [SNAPSHOT]", 1, 2, OPT (ONLY) | OPT (PAUSE_DEADLINE)
+    | OPT (SET_TIME),
     "take the running VMs of a cluster back to a snapshot, in place",
     cs_rollback_columns, cs_cli_rollback },
   { "recover", NULL, "CLUSTER", 1, 1,

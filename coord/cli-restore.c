@@ -92,21 +92,6 @@ chosen_vms (CsCli *cli, json_object **vms, GError **error)
   return true;
 }
 
-/* An agent that is absent or does not answer is no failure, but the user wants to know. */
-static void
-note_times (CsCli *cli, json_object *report)
-{
-  json_object *vms = cs_json_array (report, "vms");
-  for (gsize i = 0; vms != NULL && i < json_object_array_length (vms); i++)
-    {
-      json_object *vm = json_object_array_get_idx (vms, i);
-      const char *time = cs_json_string (vm, "time");
-      if (time != NULL && strcmp (time, "set") != 0)
-        cs_cli_note (cli, "clusnap: VM '%s': its clock was not set: %s",
-                     cs_json_string (vm, "name"), time);
-    }
-}
-
 /* Sets *@rate to the fill rate given, or to -1. */
 static bool
 parse_fill_rate (CsCli *cli, bool eager, gint64 *rate, GError **error)
@@ -177,7 +162,7 @@ cs_cli_restore (CsCli *cli, GError **error)
   g_autoptr (CsJson) report = cs_restore_job_run (job, error);
   g_clear_pointer (&progress, cs_progress_free);
   if (report != NULL)
-    note_times (cli, report);
+    cs_cli_note_times (cli, report);
   if (clones != NULL && report != NULL)
     cs_cli_clones_report (clones, report);
   else if (clones != NULL && !cs_restore_job_is_running (job))

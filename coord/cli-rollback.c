@@ -80,8 +80,14 @@ cs_cli_rollback_run (CsCli *cli, const CsCliRollback *rollback, json_object *vms
   g_autoptr (CsRollbackJob) job =
       cs_rollback_job_new (rollback->store, rollback->cluster, rollback->snapshot,
                            rollback->pause_deadline, cli->interrupt_fd, &observer);
+  if (cs_arguments_has (cli->arguments, CS_OPTION_SET_TIME))
+    cs_rollback_job_set_time (job);
   cs_rollback_job_add_host (job, cli->rpc, vms);
-  return cs_rollback_job_run (job, error);
+  json_object *report = cs_rollback_job_run (job, error);
+  g_clear_pointer (&progress, cs_progress_free);
+  if (report != NULL)
+    cs_cli_note_times (cli, report);
+  return report;
 }
 
 bool

@@ -9,6 +9,7 @@
 
 #include <errno.h>
 #include <stdio.h>
+#include <string.h>
 
 #define DEFAULT_SOCKET "/run/clusnap/clusnapd.sock"
 #define DEFAULT_STORE "/var/lib/clusnap/store"
@@ -186,4 +187,18 @@ cs_cli_note (const CsCli *cli, const char *format, ...)
   g_autofree char *text = g_strdup_vprintf (format, args);
   va_end (args);
   g_printerr ("%s\n", text);
+}
+
+void
+cs_cli_note_times (const CsCli *cli, json_object *report)
+{
+  json_object *vms = cs_json_array (report, "vms");
+  for (gsize i = 0; vms != NULL && i < json_object_array_length (vms); i++)
+    {
+      json_object *vm = json_object_array_get_idx (vms, i);
+      const char *time = cs_json_string (vm, "time");
+      if (time != NULL && strcmp (time, "set") != 0)
+        cs_cli_note (cli, "clusnap: VM '%s': its clock was not set: %s",
+                     cs_json_string (vm, "name"), time);
+    }
 }

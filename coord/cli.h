@@ -80,6 +80,9 @@ bool cs_cli_print_rows (const CsCli *cli, json_object *rows, GError **error);
 bool cs_cli_print_record (const CsCli *cli, json_object *record, GError **error);
 /* A line for people on stderr, unless --quiet or another format than a table. */
 void cs_cli_note (const CsCli *cli, const char *format, ...) G_GNUC_PRINTF (2, 3);
+/* After --set-time: an agent that is absent or does not answer is no failure, but the user wants to
+ * know.  @report: with "vms": [{"name", "time"?}]. */
+void cs_cli_note_times (const CsCli *cli, json_object *report);
 
 /* The commands. */
 bool cs_cli_cluster_create (CsCli *cli, GError **error);

@@ -31,6 +31,7 @@ struct CsRollbackJob
   CsRollbackObserver observer;
   CsHosts *hosts;
   GPtrArray *in_place; /* json_object per host: the VMs that must stand */
+  bool set_time;
   CsRollbackStage stage;
   bool entered; /* @stage is valid */
   bool applied; /* rollback.apply went out: nothing is undone */
@@ -74,6 +75,12 @@ cs_rollback_job_free (CsRollbackJob *job)
   g_free (job->snapshot);
   g_free (job->target);
   g_free (job);
+}
+
+void
+cs_rollback_job_set_time (CsRollbackJob *job)
+{
+  job->set_time = true;
 }
 
 void
@@ -153,7 +160,10 @@ request (CsRollbackJob *job, CsRollbackStage stage, GError **error)
 {
   g_autoptr (GError) own = NULL;
   const char *method = cs_rollback_stage_method (stage);
-  bool answered = cs_hosts_request (job->hosts, method, NULL, deadline_of (job, stage), &own);
+  g_autoptr (CsJson) extra = json_object_new_object ();
+  if (stage == CS_ROLLBACK_STAGE_RELEASE && job->set_time)
+    json_object_object_add (extra, "set-time", json_object_new_boolean (true));
+  bool answered = cs_hosts_request (job->hosts, method, extra, deadline_of (job, stage), &own);
   bool sent = cs_hosts_was_sent (job->hosts);
   /* A host that refuses it has changed nothing. */
   if (stage == CS_ROLLBACK_STAGE_APPLY && sent && (answered || !cs_hosts_all_refused (job->hosts)))
@@ -169,7 +179,7 @@ request (CsRollbackJob *job, CsRollbackStage stage, GError **error)
   if (job->observer.finishing != NULL)
     job->observer.finishing (job->observer.data);
   return sent ? cs_hosts_wait (job->hosts, error)
-              : cs_hosts_request (job->hosts, method, NULL, 0, error);
+              : cs_hosts_request (job->hosts, method, extra, 0, error);
 }
 
 static bool

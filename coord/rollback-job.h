@@ -42,6 +42,9 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsRollbackJob, cs_rollback_job_free)
  * of names or of {name, snapshot}; NULL: all of the snapshot. */
 void cs_rollback_job_add_host (CsRollbackJob *job, CsRpc *rpc, json_object *vms);
 
+/* Before run: once the VMs run, their guest agents set their clocks. */
+void cs_rollback_job_set_time (CsRollbackJob *job);
+
 /* Runs the job to its end, once.  Returns
  *   {"cluster", "snapshot"?, "pause": us of the longest VM, "skew", "cold": number of VMs that had
  *    to be started anew though they ran, "vms": [members of rollback.begin ... release]}

@@ -6,6 +6,9 @@
 
 #include "vmm/monitor.h"
 
+/* us that an agent may take for it: its guest may just be faulting its memory in. */
+#define CS_GUEST_AGENT_TIME_LIMIT (30 * G_USEC_PER_SEC)
+
 /* Worker, VM running: sets the guest's clocks to this host's real time.  Ends at @deadline
  * (g_get_monotonic_time).  A bare QEMU's agent is spoken to on its chardev, which must be a
  * listening unix socket without a client; a libvirt domain's through libvirt, which holds that

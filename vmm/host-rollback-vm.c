@@ -6,6 +6,7 @@
 #include "common/fault.h"
 #include "common/json.h"
 #include "vmm/agent.h"
+#include "vmm/guest-agent.h"
 
 enum
 {
@@ -243,6 +244,25 @@ cs_rollback_vm_after_restore (gpointer data, GError **error)
   else
     g_warning ("VM '%s': its agent cannot be told of the rollback: %s", own->ref->name,
                failure->message);
+  return true;
+}
+
+bool
+cs_rollback_vm_set_time (gpointer data, GError **error)
+{
+  CsRollbackVm *vm = data;
+  CsVm *own = vm->member.vm;
+  g_autoptr (GError) reason = NULL;
+  if (vm->failure != NULL)
+    return true;
+  /* The engine has closed its monitor. */
+  bool set = (vm->cold != NULL || cs_vm_open (own, &reason))
+             && cs_guest_agent_set_time (
+                 vm->cold != NULL ? cs_cold_restore_monitor (vm->cold) : cs_vm_monitor (own),
+                 g_get_monotonic_time () + CS_GUEST_AGENT_TIME_LIMIT, &reason);
+  vm->time = g_strdup (set ? "set" : reason->message);
+  if (vm->cold == NULL)
+    cs_vm_close (own);
   return true;
 }
 

@@ -55,6 +55,7 @@ vm_free (gpointer data)
   g_clear_error (&vm->failure);
   json_object_put (vm->agent);
   g_free (vm->reason);
+  g_free (vm->time);
   g_free (vm);
 }
 
@@ -412,6 +413,8 @@ cs_host_rollback_release (CsHostRollback *job, GError **error)
   cs_fan_out (job->vms, cs_rollback_vm_resume, NULL);
   cs_job_lines_settle (job->lines);
   cs_fan_out (job->vms, cs_rollback_vm_after_restore, NULL);
+  if (job->set_time)
+    cs_fan_out (job->vms, cs_rollback_vm_set_time, NULL);
   return let_go (job, error);
 }
 

@@ -35,6 +35,7 @@ typedef struct
   GError *failure;     /* of its rollback in place; with @cold, of the restore: it is lost */
   bool journalled;
   gint64 paused_at, resumed_at; /* CLOCK_MONOTONIC; 0: it did not stand, does not run */
+  char *time;                   /* "set", or why its clock was not; NULL: not asked for */
   CsRollbackStats stats;
   json_object *agent; /* cs_agent_after_restore's report, or NULL */
   guint64 interval;   /* that begins with the rollback (docs/dependencies.md); 0: not known */
@@ -69,6 +70,7 @@ struct CsHostRollback
   gpointer failed_data;
 
   /* calling thread */
+  bool set_time; /* when all run: the guests' clocks, by their agents */
   bool claimed;
   bool applied; /* all stand and are back */
 
@@ -123,6 +125,8 @@ bool cs_rollback_vm_load (gpointer data, GError **error);
 bool cs_rollback_vm_resume (gpointer data, GError **error);
 /* Once it runs: has its agent put the guest right. */
 bool cs_rollback_vm_after_restore (gpointer data, GError **error);
+/* A guest without an agent is no failure. */
+bool cs_rollback_vm_set_time (gpointer data, GError **error);
 bool cs_rollback_vm_free (gpointer data, GError **error);
 
 /* ---- host-rollback-journal.c ---- */

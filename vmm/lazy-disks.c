@@ -1,57 +1,23 @@
 #include "config.h"
 
-#include "vmm/lazy-disks.h"
+#include "vmm/lazy-disks-private.h"
 
 #include "common/error.h"
-#include "vmm/block-graph.h"
-#include "vmm/disk-file.h"
 #include "vmm/disk-private.h"
-#include "vmm/disk-serve.h"
 #include "vmm/libvirt.h"
 #include "vmm/source-xml.h"
 
-#include <gio/gio.h>
 #include <string.h>
 #include <sys/stat.h>
 
 #define SOCKET_PREFIX (CS_SOURCE_BACKING_SOCKET + 1)
-#define JOB CS_DISK_PREFIX "stream%u"
-#define JOB_PREFIX CS_DISK_PREFIX "stream"
 /* Seconds that requests of the guest wait for a server to be there again. */
 #define RECONNECT_DELAY 86400
-
-typedef struct
-{
-  char *name;
-  char *filename;
-  guint64 size;
-  bool complete;
-} LazyDisk;
-
-struct CsLazyDisks
-{
-  /* immutable */
-  CsStore *store;
-  char *image;
-  char *root;
-  char *socket;
-  char *uri, *uuid; /* of a libvirt domain; NULL: a bare QEMU */
-  uid_t uid;
-  gid_t gid;
-
-  CsDiskServe *serve;
-  GPtrArray *disks; /* LazyDisk */
-  bool kept;
-
-  /* atomic */
-  gint complete;
-  guint64 done, total;
-};
 
 static void
 lazy_disk_free (gpointer data)
 {
-  LazyDisk *disk = data;
+  CsLazyDisk *disk = data;
   g_free (disk->name);
   g_free (disk->filename);
   g_free (disk);
@@ -120,6 +86,17 @@ cs_lazy_disks_free (CsLazyDisks *lazy)
   g_free (lazy);
 }
 
+void
+cs_lazy_disks_check_complete (CsLazyDisks *lazy)
+{
+  for (guint i = 0; i < lazy->disks->len; i++)
+    if (!((CsLazyDisk *)lazy->disks->pdata[i])->complete)
+      return;
+  end_serving (lazy);
+  __atomic_store_n (&lazy->done, lazy->total, __ATOMIC_RELAXED);
+  g_atomic_int_set (&lazy->complete, 1);
+}
+
 /* ---- making and keeping ---- */
 
 static bool
@@ -135,9 +112,11 @@ put_root (CsLazyDisks *lazy, json_object *source, GError **error)
   return cs_store_root_put (lazy->store, lazy->root, root, error);
 }
 
-static bool
-start_server (CsLazyDisks *lazy, GError **error)
+bool
+cs_lazy_disks_serve (CsLazyDisks *lazy, GError **error)
 {
+  if (lazy->serve != NULL && cs_disk_serve_is_alive (lazy->serve))
+    return true;
   if (lazy->uri != NULL && lazy->uid == (uid_t)-1)
     {
       g_autoptr (virConnect) connection = cs_libvirt_connect (lazy->uri, error);
@@ -159,8 +138,9 @@ cs_lazy_disks_new (CsStore *store, const char *image, json_object *source, const
   g_autofree char *name = g_strconcat (SOCKET_PREFIX, id, NULL);
   lazy->root = g_strconcat ("restore-", id, NULL);
   lazy->socket = g_build_filename (directory, name, NULL);
-  return put_root (lazy, source, error) && start_server (lazy, error) ? g_steal_pointer (&lazy)
-                                                                      : NULL;
+  return put_root (lazy, source, error) && cs_lazy_disks_serve (lazy, error)
+             ? g_steal_pointer (&lazy)
+             : NULL;
 }
 
 void
@@ -169,10 +149,10 @@ cs_lazy_disks_keep (CsLazyDisks *lazy)
   lazy->kept = true;
 }
 
-static LazyDisk *
+static CsLazyDisk *
 add_disk (CsLazyDisks *lazy, const char *name, const char *filename, guint64 size)
 {
-  LazyDisk *disk = g_new0 (LazyDisk, 1);
+  CsLazyDisk *disk = g_new0 (CsLazyDisk, 1);
   disk->name = g_strdup (name);
   disk->filename = g_strdup (filename);
   disk->size = size;
@@ -206,7 +186,7 @@ cs_lazy_disks_source (const CsLazyDisks *lazy, json_object *source, GError **err
   g_autofree char *text = g_strdup (xml);
   for (guint i = 0; i < lazy->disks->len; i++)
     {
-      const LazyDisk *disk = lazy->disks->pdata[i];
+      const CsLazyDisk *disk = lazy->disks->pdata[i];
       char *changed = cs_source_xml_set_backing (text, disk->filename, lazy->socket, disk->name,
                                                  RECONNECT_DELAY, error);
       if (changed == NULL)
@@ -218,233 +198,6 @@ cs_lazy_disks_source (const CsLazyDisks *lazy, json_object *source, GError **err
   json_object_deep_copy (source, &copy, NULL);
   json_object_object_add (copy, "xml", json_object_new_string (text));
   return copy;
-}
-
-/* ---- the jobs ---- */
-
-typedef struct
-{
-  CsLazyDisks *lazy;
-  CsMonitor *monitor;
-  CsBlockGraph *graph;
-  virDomainPtr domain; /* NULL: a bare QEMU */
-} Look;
-
-static void
-look_clear (Look *look)
-{
-  cs_block_graph_free (look->graph);
-  if (look->domain != NULL)
-    virDomainFree (look->domain);
-}
-G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Look, look_clear)
-
-static bool
-look_begin (Look *look, GError **error)
-{
-  const CsLazyDisks *lazy = look->lazy;
-  look->graph = cs_block_graph_load (look->monitor, error);
-  if (look->graph == NULL || lazy->uri == NULL)
-    return look->graph != NULL;
-  /* The domain holds a reference to its connection. */
-  g_autoptr (virConnect) connection = cs_libvirt_connect (lazy->uri, error);
-  if (connection == NULL)
-    return false;
-  look->domain = virDomainLookupByUUIDString (connection, lazy->uuid);
-  return look->domain != NULL
-         || cs_libvirt_set_error (error, "%s", cs_monitor_name (look->monitor));
-}
-
-/* The qcow2 node of the image; NULL: the disk was taken out. */
-static const char *
-find_node (const Look *look, const LazyDisk *disk)
-{
-  g_autoptr (GPtrArray) nodes = cs_block_graph_nodes (look->graph);
-  for (guint i = 0; i < nodes->len; i++)
-    {
-      const char *node = nodes->pdata[i];
-      if (g_strcmp0 (cs_json_string (cs_block_graph_info (look->graph, node), "drv"), "qcow2") != 0)
-        continue;
-      json_object *protocol =
-          cs_block_graph_info (look->graph, cs_block_graph_protocol (look->graph, node));
-      const char *file = cs_json_string (protocol, "file");
-      g_autofree char *absolute =
-          file != NULL ? cs_disk_file_absolute (cs_monitor_pid (look->monitor), file, NULL) : NULL;
-      if (g_strcmp0 (absolute, disk->filename) == 0)
-        return node;
-    }
-  return NULL;
-}
-
-static bool
-still_backed (const Look *look, const char *node)
-{
-  json_object *image = cs_member (cs_block_graph_info (look->graph, node), "image");
-  const char *backing = cs_json_string (image, "backing-filename");
-  return backing != NULL && cs_lazy_disks_is_ours (backing);
-}
-
-/* The offset of disk @i's job; false when there is none. */
-static bool
-job_runs (const Look *look, guint i, guint64 *offset, GError **error)
-{
-  const LazyDisk *disk = look->lazy->disks->pdata[i];
-  *offset = 0;
-  if (look->domain != NULL)
-    {
-      virDomainBlockJobInfo info = { 0 };
-      int found = virDomainGetBlockJobInfo (look->domain, disk->filename, &info, 0);
-      if (found < 0)
-        cs_libvirt_set_error (error, "disk '%s'", disk->name);
-      *offset = info.cur;
-      return found > 0;
-    }
-  g_autoptr (CsJson) jobs = NULL;
-  g_autofree char *id = g_strdup_printf (JOB, i);
-  if (!cs_monitor_execute (look->monitor, "query-block-jobs", NULL, &jobs, error))
-    return false;
-  for (gsize j = 0; j < cs_array_length (jobs); j++)
-    {
-      json_object *job = json_object_array_get_idx (jobs, j);
-      if (g_strcmp0 (cs_json_string (job, "device"), id) != 0)
-        continue;
-      *offset = (guint64)cs_member_int (job, "offset");
-      return true;
-    }
-  return false;
-}
-
-static bool
-start_job (const Look *look, guint i, const char *node, GError **error)
-{
-  const LazyDisk *disk = look->lazy->disks->pdata[i];
-  if (look->domain != NULL)
-    return virDomainBlockPull (look->domain, disk->filename, 0, 0) == 0
-           || cs_libvirt_set_error (error, "disk '%s' cannot be filled", disk->name);
-  g_autofree char *id = g_strdup_printf (JOB, i);
-  return cs_monitor_execute (look->monitor, "block-stream",
-                             cs_json_strings ("job-id", id, "device", node, NULL), NULL, error);
-}
-
-static bool
-step_disk (const Look *look, guint i, guint64 *done, GError **error)
-{
-  LazyDisk *disk = look->lazy->disks->pdata[i];
-  guint64 offset;
-  g_autoptr (GError) problem = NULL;
-  const char *node = disk->complete ? NULL : find_node (look, disk);
-  bool runs = node != NULL && job_runs (look, i, &offset, &problem);
-  if (problem != NULL)
-    {
-      g_propagate_error (error, g_steal_pointer (&problem));
-      return false;
-    }
-  if (runs)
-    {
-      *done += MIN (offset, disk->size);
-      return true;
-    }
-  if (node != NULL && still_backed (look, node))
-    return start_job (look, i, node, error);
-  /* Also where it was taken out: that is nobody's business but the user's, and server and root are
-   * then kept for it (incomplete). */
-  if (node != NULL)
-    disk->complete = true;
-  *done += disk->complete ? disk->size : 0;
-  return true;
-}
-
-static void
-check_complete (CsLazyDisks *lazy)
-{
-  for (guint i = 0; i < lazy->disks->len; i++)
-    if (!((LazyDisk *)lazy->disks->pdata[i])->complete)
-      return;
-  end_serving (lazy);
-  __atomic_store_n (&lazy->done, lazy->total, __ATOMIC_RELAXED);
-  g_atomic_int_set (&lazy->complete, 1);
-}
-
-bool
-cs_lazy_disks_step (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
-{
-  g_auto (Look) look = { .lazy = lazy, .monitor = monitor };
-  guint64 done = 0;
-  if (g_atomic_int_get (&lazy->complete))
-    return true;
-  if ((lazy->serve == NULL || !cs_disk_serve_is_alive (lazy->serve)) && !start_server (lazy, error))
-    return false;
-  if (!look_begin (&look, error))
-    return false;
-  for (guint i = 0; i < lazy->disks->len; i++)
-    if (!step_disk (&look, i, &done, error))
-      return false;
-  __atomic_store_n (&lazy->done, done, __ATOMIC_RELAXED);
-  check_complete (lazy);
-  return true;
-}
-
-bool
-cs_lazy_disks_hold (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
-{
-  g_auto (Look) look = { .lazy = lazy, .monitor = monitor };
-  if (g_atomic_int_get (&lazy->complete))
-    return true;
-  if (!look_begin (&look, error))
-    return false;
-  for (guint i = 0; i < lazy->disks->len; i++)
-    {
-      const LazyDisk *disk = lazy->disks->pdata[i];
-      guint64 offset;
-      g_autofree char *id = g_strdup_printf (JOB, i);
-      /* One that is ending already refuses: what counts is that it goes. */
-      if (!job_runs (&look, i, &offset, NULL))
-        continue;
-      if (look.domain != NULL)
-        virDomainBlockJobAbort (look.domain, disk->filename, 0);
-      else
-        cs_monitor_execute (monitor, "block-job-cancel", cs_json_strings ("device", id, NULL), NULL,
-                            NULL);
-    }
-  return cs_disk_wait_absent (monitor, "query-block-jobs", "device", JOB_PREFIX, error);
-}
-
-/* ---- without QEMU ---- */
-
-static bool
-rebase (const LazyDisk *disk, GError **error)
-{
-  const char *argv[] = {
-    "qemu-img", "rebase", "-q", "-f", "qcow2", "-b", "", disk->filename, NULL
-  };
-  g_autofree char *text = NULL;
-  g_autoptr (GError) local = NULL;
-  g_autoptr (GSubprocess) process = g_subprocess_newv (
-      argv, G_SUBPROCESS_FLAGS_STDOUT_SILENCE | G_SUBPROCESS_FLAGS_STDERR_PIPE, &local);
-  if (process != NULL && g_subprocess_communicate_utf8 (process, NULL, NULL, NULL, &text, &local)
-      && g_subprocess_get_successful (process))
-    return true;
-  g_set_error (error, CS_ERROR, CS_ERROR_BUSY, "disk '%s' ('%s') cannot be filled: %s", disk->name,
-               disk->filename, local ? local->message : g_strchomp (text));
-  return false;
-}
-
-bool
-cs_lazy_disks_finish_offline (CsLazyDisks *lazy, GError **error)
-{
-  if (g_atomic_int_get (&lazy->complete))
-    return true;
-  if ((lazy->serve == NULL || !cs_disk_serve_is_alive (lazy->serve)) && !start_server (lazy, error))
-    return false;
-  for (guint i = 0; i < lazy->disks->len; i++)
-    {
-      LazyDisk *disk = lazy->disks->pdata[i];
-      if (!disk->complete && !rebase (disk, error))
-        return false;
-      disk->complete = true;
-    }
-  check_complete (lazy);
-  return true;
 }
 
 /* ---- any thread ---- */
@@ -474,7 +227,7 @@ cs_lazy_disks_to_json (const CsLazyDisks *lazy)
     json_object_object_add (object, "serve", cs_disk_serve_to_json (lazy->serve));
   for (guint i = 0; i < lazy->disks->len; i++)
     {
-      const LazyDisk *disk = lazy->disks->pdata[i];
+      const CsLazyDisk *disk = lazy->disks->pdata[i];
       json_object *entry = cs_json_strings ("name", disk->name, "filename", disk->filename, NULL);
       cs_json_add_uint (entry, "size", disk->size);
       json_object_array_add (disks, entry);
@@ -514,7 +267,7 @@ cs_lazy_disks_from_json (CsStore *store, json_object *source, json_object *objec
     return NULL;
   g_autoptr (GError) gone = NULL;
   lazy->serve = cs_disk_serve_from_json (cs_json_member_object (object, "serve"), &gone);
-  return lazy->serve != NULL || start_server (lazy, error) ? g_steal_pointer (&lazy) : NULL;
+  return lazy->serve != NULL || cs_lazy_disks_serve (lazy, error) ? g_steal_pointer (&lazy) : NULL;
 }
 
 void

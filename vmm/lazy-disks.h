@@ -42,6 +42,10 @@ bool cs_lazy_disks_is_ours (const char *backing);
 /* @source as it must be launched: libvirt's XML tells the backing images.  A new reference. */
 json_object *cs_lazy_disks_source (const CsLazyDisks *lazy, json_object *source, GError **error);
 
+/* After the launch: QEMU reads what is not in the images from the server (its arguments could say
+ * otherwise). */
+bool cs_lazy_disks_check (CsLazyDisks *lazy, CsMonitor *monitor, GError **error);
+
 /* The restore is not undone any more: from here on the server and the root stay until all is
  * copied. */
 void cs_lazy_disks_keep (CsLazyDisks *lazy);

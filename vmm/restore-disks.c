@@ -77,9 +77,7 @@ collect (CsRestore *restore, DiskJob *jobs, guint n, GError **error)
 static bool
 plan_lazy_disks (CsRestore *restore, DiskJob *jobs, guint n, GError **error)
 {
-  /* A libvirt domain's are written first until tests/system/lazy-disks-libvirt.sh has passed. */
-  if (restore->serve_directory == NULL
-      || json_object_object_get (restore->document->source, "domain") != NULL)
+  if (restore->serve_directory == NULL)
     return true;
   for (guint i = 0; i < n; i++)
     {

@@ -19,9 +19,7 @@
 #include "vmm/job-lines.h"
 #include "vmm/manifest-vms.h"
 
-/* What a guest agent may take for setting the time: it is just faulting its memory in. */
-#define SET_TIME_LIMIT (30 * G_USEC_PER_SEC)
-/* What clusnap-agent may take for putting its guest right, for the same reason. */
+/* What clusnap-agent may take for putting its guest right: it is just faulting its memory in. */
 #define AFTER_RESTORE_LIMIT (30 * G_USEC_PER_SEC)
 #define FILL_RATE_MAX 1000000
 
@@ -382,7 +380,7 @@ set_time_one (gpointer data, GError **error)
   Participant *one = data;
   g_autoptr (GError) reason = NULL;
   bool set = cs_guest_agent_set_time (cs_cold_restore_monitor (one->restore),
-                                      g_get_monotonic_time () + SET_TIME_LIMIT, &reason);
+                                      g_get_monotonic_time () + CS_GUEST_AGENT_TIME_LIMIT, &reason);
   one->time = g_strdup (set ? "set" : reason->message);
   return true;
 }
@@ -395,14 +393,6 @@ after_restore_one (gpointer data, GError **error)
       cs_agent_after_restore (cs_cold_restore_monitor (one->restore), one->member.vm->ref->name,
                               one->interval, g_get_monotonic_time () + AFTER_RESTORE_LIMIT);
   return true;
-}
-
-static bool
-wants_time (json_object *params)
-{
-  json_object *value = NULL;
-  return json_object_object_get_ex (params, "set-time", &value)
-         && json_object_is_type (value, json_type_boolean) && json_object_get_boolean (value);
 }
 
 static bool
@@ -467,7 +457,7 @@ cs_rpc_restore_release (CsRpcPeer *peer, json_object *params, GError **error)
     return give_up (peer);
   job->released = true;
   cs_fan_out (job->participants, after_restore_one, NULL);
-  if (wants_time (params))
+  if (cs_json_true (params, "set-time"))
     cs_fan_out (job->participants, set_time_one, NULL);
   json_object *result = json_object_new_object ();
   json_object *vms = json_object_new_array ();

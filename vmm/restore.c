@@ -155,7 +155,9 @@ launch (CsRestore *restore, GError **error)
   restore->state = RESTORE_LAUNCHED;
   return cs_fault_point ("launch", error)
          && cs_restore_journal_launched (restore->journal, cs_monitor_pid (restore->monitor), error)
-         && cs_restore_document_check_qemu (restore->document, restore->monitor, error);
+         && cs_restore_document_check_qemu (restore->document, restore->monitor, error)
+         && (restore->lazy_disks == NULL
+             || cs_lazy_disks_check (restore->lazy_disks, restore->monitor, error));
 }
 
 typedef struct

@@ -221,6 +221,7 @@ fill_released (json_object *vm, const CsRollbackVm *one)
   const CsRollbackStats *stats = &one->stats;
   fill_way (vm, one);
   cs_json_merge (vm, one->agent);
+  cs_json_add_string (vm, "time", one->time);
   if (one->paused_at != 0 && one->resumed_at != 0)
     cs_json_add_uint (vm, "pause", (guint64)(one->resumed_at - one->paused_at));
   if (one->reason != NULL)
@@ -250,6 +251,7 @@ cs_rpc_rollback_release (CsRpcPeer *peer, json_object *params, GError **error)
   Job *job = job_at (peer, APPLIED, error);
   if (job == NULL)
     return NULL;
+  job->rollback->set_time = cs_json_true (params, "set-time");
   if (!cs_host_rollback_release (job->rollback, error))
     return give_up (peer);
   json_object *result = per_vm (job->rollback, fill_released);

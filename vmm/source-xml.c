@@ -151,9 +151,8 @@ strip_backing (xmlDoc *document)
 }
 
 static void
-strip (xmlDoc *document)
+strip_incoming (xmlDoc *document)
 {
-  strip_backing (document);
   xmlNode *commandline = find_commandline (document);
   if (commandline == NULL)
     return;
@@ -183,7 +182,8 @@ cs_source_xml_strip_incoming (const char *xml, GError **error)
   g_autoptr (xmlDoc) document = cs_source_xml_parse (xml, error);
   if (document == NULL)
     return NULL;
-  strip (document);
+  strip_incoming (document);
+  strip_backing (document);
   return cs_source_xml_format (document);
 }
 
@@ -193,7 +193,7 @@ cs_source_xml_add_incoming (const char *xml, GError **error)
   g_autoptr (xmlDoc) document = cs_source_xml_parse (xml, error);
   if (document == NULL)
     return NULL;
-  strip (document);
+  strip_incoming (document);
   xmlNode *root = xmlDocGetRootElement (document);
   xmlNode *commandline = find_commandline (document);
   if (commandline == NULL)

@@ -13,6 +13,7 @@
 #include "images/image.h"
 
 #include <errno.h>
+#include <signal.h>
 #include <string.h>
 
 #define NBDKIT_API_VERSION 2
@@ -77,6 +78,18 @@ plugin_get_ready (void)
     return 0;
   nbdkit_error ("%s", error->message);
   return -1;
+}
+
+/* nbdkit answers what is under way with an error when it is told to end, and a guest that reads its
+ * disk through us would see that.  Ended at once, as by SIGKILL, we only leave it waiting for the
+ * next server. */
+static int
+plugin_after_fork (void)
+{
+  static const int ending[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
+  for (gsize i = 0; i < G_N_ELEMENTS (ending); i++)
+    signal (ending[i], SIG_DFL);
+  return 0;
 }
 
 static int
@@ -262,6 +275,7 @@ static struct nbdkit_plugin plugin = {
   .config = plugin_config,
   .config_complete = plugin_config_complete,
   .get_ready = plugin_get_ready,
+  .after_fork = plugin_after_fork,
   .list_exports = plugin_list_exports,
   .default_export = plugin_default_export,
   .open = plugin_open,

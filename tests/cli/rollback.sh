@@ -40,6 +40,11 @@ expect 3 rollback demo
 err_has "'demo' has no snapshot"
 if journal_has "D< rollback.begin"; then fail "it began without a snapshot"; fi
 
+start_fake 'rollback.release=result:{"vms":[{"name":"vm1","way":"in-place","time":"set"},{"name":"vm2","way":"in-place","time":"no agent"}]}'
+expect 0 rollback demo s1 --set-time
+err_has "VM 'vm2': its clock was not set: no agent"
+if grep -q "VM 'vm1': its clock" "$work/err"; then fail "a clock that was set is complained of"; fi
+
 start_fake "rollback.begin=error:not-found:snapshot 's1' has no VM 'vm9'"
 expect 3 rollback demo s1 --only vm9
 err_has "has no VM 'vm9'"

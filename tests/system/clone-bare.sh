@@ -69,8 +69,9 @@ clone_check lab --wait-progress 20
 
 note "a killed clusnapd: the servers go on, or are started again"
 clusnapd_kill
-pkill_server() { kill "$(pgrep -f "nbdkit.*$clones/lab/nbd0.sock" | head -n 1)"; }
-pkill_server
+server=$(pgrep -f "nbdkit.*$clones/lab/nbd0.sock" | head -n 1)
+kill -9 "$server"
+wait_for 30 process_is_gone "$server"
 clusnapd_start
 pgrep -f "nbdkit.*$clones/lab/nbd0.sock" >/dev/null || fail "the disks' server was not started again"
 clone_check lab --wait-progress 30

@@ -106,8 +106,11 @@ wanted set 1 '.steps == 0 and .lag - $old.lag > $lost - 1e9' "the wall clock was
 
 # Rollback in place, where this clusnap has it.
 if "$builddir/clusnap" rollback --help >/dev/null 2>&1; then
-    clusnap -q rollback c now >/dev/null
+    clusnap -q rollback c now --set-time -f json >"$tmp/rolled.json"
+    jq -e '.vms[0].time == "set" and (.vms[1].time | contains("no guest agent runs in the guest"))' "$tmp/rolled.json" >/dev/null ||
+        fail "rollback: the clock is not set where an agent runs, or that there is none is not said: $(cat "$tmp/rolled.json")"
     clocks rolled
+    jq -e '.steps == 1 and .realtime <= .after + 1e8' "$tmp/rolled.0" >/dev/null || fail "rollback: node 0's wall clock is not the host's: $(cat "$tmp/rolled.0")"
     for i in $(cluster_nodes); do
         wanted rolled "$i" '.back == 0 and .monotonic > $old.monotonic' "CLOCK_MONOTONIC went back against the guest's own past"
     done

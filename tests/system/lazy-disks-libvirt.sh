@@ -24,13 +24,13 @@ lose_all() {
 }
 
 # Without what differs from start to start.
-disk_xml() {
+disks_xml() {
     virsh_system dumpxml "$1" | sed -n '/<disk/,/<\/disk>/p' | sed "s/ index='[0-9]*'//"
 }
 
 for domain in $(domain_names); do
     virsh_system dumpxml --inactive "$domain" >"$tmp/$domain.before"
-    disk_xml "$domain" >"$tmp/$domain.disks"
+    disks_xml "$domain" >"$tmp/$domain.disks"
 done
 
 as_before() {
@@ -38,7 +38,7 @@ as_before() {
     for domain in $(domain_names); do
         virsh_system dumpxml --inactive "$domain" | cmp -s - "$tmp/$domain.before" ||
             fail "the definition of '$domain' has changed"
-        disk_xml "$domain" >"$tmp/disks"
+        disks_xml "$domain" >"$tmp/disks"
         cmp -s "$tmp/disks" "$tmp/$domain.disks" ||
             fail "the disks of '$domain' have changed: $(diff "$tmp/$domain.disks" "$tmp/disks")"
         virsh_system domblkinfo "$domain" vdb >/dev/null
@@ -59,6 +59,9 @@ clusnap -q restore c one --no-wait >/dev/null
 all_lazy "restored"
 domains_check --wait-progress 20
 clusnapd_kill
+server=$(jq -r .restore.disks.serve.pid "$clusnapd_directory"/journal/*.fill | head -n 1)
+kill "$server"
+wait_for 30 process_is_gone "$server"
 daemon_start
 clusnap -q snapshot create c two >/dev/null
 clusnap snapshot show c two -f json >"$tmp/show.json"

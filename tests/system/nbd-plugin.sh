@@ -77,6 +77,26 @@ stop_server
 record=$("$tool" serve "$store" "$image" "$tmp/sock")
 same "disk a" "$tmp/a.raw" "served anew"
 
+# A store that cannot be read for a moment: who reads waits.
+stop_server
+record=$("$tool" serve "$store" "$image" "$tmp/sock")
+mkdir "$tmp/segments"
+mv "$store"/segments/* "$tmp/segments"
+for file in "$tmp"/segments/*; do
+    ln -s "${file##*/}" "$store/segments/${file##*/}" # cannot be opened: ELOOP
+done
+nbdcopy "$(url "disk a")" "$tmp/copy" &
+reader=$!
+wait_for 30 grep -q 'trying again' "$tmp/sock.log" || fail "the server does not wait for the store: $(cat "$tmp/sock.log")"
+mv -f "$tmp"/segments/* "$store/segments"
+wait "$reader" || fail "the reader got an error meanwhile: $(cat "$tmp/sock.log")"
+cmp "$tmp/copy" "$tmp/a.raw" || fail "disk 'disk a' is not what was stored (the store could not be read for a moment)"
+
+# SIGTERM ends the server as a crash does: who reads gets no answer rather than an error.
+kill "$(jq -r .pid <<<"$record")"
+wait_for 30 process_is_gone "$(jq -r .pid <<<"$record")" || fail "SIGTERM does not end the server"
+record=
+
 # What is damaged is named, and does not end the server.
 segment=$(find "$store/segments" -type f -size +1M | sort | tail -n 1)
 cp "$segment" "$tmp/segment"

@@ -110,6 +110,30 @@ START_TEST (xml_there_and_back)
 }
 END_TEST
 
+/* The lazy backing image is there at the launch, and nowhere in what a snapshot keeps. */
+START_TEST (xml_backing)
+{
+  static const char xml[] =
+      "<domain><uuid>u-1</uuid><devices>"
+      "<disk type='file'><source file='/a.raw'/></disk>"
+      "<disk type='file'><source file='/b.qcow2'/><target dev='vdb'/></disk></devices></domain>";
+  g_autoptr (GError) error = NULL;
+  g_autofree char *backed =
+      cs_source_xml_set_backing (xml, "/b.qcow2", "/run/clusnap-serve-1", "b", 5, &error);
+  unit_assert_no_error (error);
+  g_autofree char *launched = cs_source_xml_add_incoming (backed, &error);
+  unit_assert_no_error (error);
+  ck_assert_uint_eq (count (launched, "socket=\"/run/clusnap-serve-1\""), 1);
+  ck_assert_uint_eq (count (launched, "delay=\"5\""), 1);
+  g_autofree char *kept = cs_source_xml_strip_incoming (launched, &error);
+  unit_assert_no_error (error);
+  ck_assert_uint_eq (count (kept, "nbd"), 0);
+  ck_assert_uint_eq (count (kept, "<backingStore/>"), 1);
+  ck_assert_ptr_null (cs_source_xml_set_backing (xml, "/c", "/s", "c", 5, &error));
+  unit_assert_error (error, CS_ERROR_NOT_FOUND);
+}
+END_TEST
+
 static const char *const no_domains[] = {
   "",
   "<domain>",
@@ -215,6 +239,7 @@ main (void)
   tcase_add_loop_test (tests, argv_clean, 0, G_N_ELEMENTS (cleaned));
   tcase_add_loop_test (tests, argv_refused, 0, G_N_ELEMENTS (handed));
   tcase_add_loop_test (tests, xml_there_and_back, 0, G_N_ELEMENTS (domains));
+  tcase_add_test (tests, xml_backing);
   tcase_add_loop_test (tests, xml_refused, 0, G_N_ELEMENTS (no_domains));
   tcase_add_loop_test (tests, ref_parse, 0, G_N_ELEMENTS (refs));
   tcase_add_loop_test (tests, source_refused, 0, G_N_ELEMENTS (bad_sources));

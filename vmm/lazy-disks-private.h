@@ -1,0 +1,44 @@
+/* What the files of the lazy disks share: lazy-disks.c (the record), lazy-disks-fill.c (QEMU's
+ * jobs), lazy-disks-offline.c (QEMU has ended). */
+#ifndef CS_VMM_LAZY_DISKS_PRIVATE_H
+#define CS_VMM_LAZY_DISKS_PRIVATE_H
+
+#include "vmm/disk-serve.h"
+#include "vmm/lazy-disks.h"
+
+typedef struct
+{
+  char *name;
+  char *filename;
+  guint64 size;
+  bool complete;
+  bool begun; /* its job, which nobody has held since */
+  bool told;  /* that the job has failed */
+} CsLazyDisk;
+
+struct CsLazyDisks
+{
+  /* immutable */
+  CsStore *store;
+  char *image;
+  char *root;
+  char *socket;
+  char *uri, *uuid; /* of a libvirt domain; NULL: a bare QEMU */
+  uid_t uid;
+  gid_t gid;
+
+  CsDiskServe *serve;
+  GPtrArray *disks; /* CsLazyDisk */
+  bool kept;
+
+  /* atomic */
+  gint complete;
+  guint64 done, total;
+};
+
+/* Starts the server, unless it runs. */
+bool cs_lazy_disks_serve (CsLazyDisks *lazy, GError **error);
+/* When all disks are complete, server and root go. */
+void cs_lazy_disks_check_complete (CsLazyDisks *lazy);
+
+#endif
