@@ -412,6 +412,12 @@ cs_host_rollback_release (CsHostRollback *job, GError **error)
     g_warning ("rollback to %s: %s", job->target, unsaid->message);
   cs_fan_out (job->vms, cs_rollback_vm_resume, NULL);
   cs_job_lines_settle (job->lines);
+  for (guint i = 0; i < job->vms->len; i++)
+    {
+      CsRollbackVm *vm = cs_host_rollback_vm (job, i);
+      vm->interval =
+          cs_cluster_lines_interval (cs_job_lines_cluster (job->lines), vm->member.vm->ref->name);
+    }
   cs_fan_out (job->vms, cs_rollback_vm_after_restore, NULL);
   if (job->set_time)
     cs_fan_out (job->vms, cs_rollback_vm_set_time, NULL);

@@ -424,6 +424,9 @@ begin_branches (RestoreJob *job)
   cs_fan_out (job->participants, look_one, NULL);
   cs_job_lines_go_back (job->lines, documents);
   cs_job_lines_settle (job->lines);
+  for (guint i = 0; i < job->participants->len; i++)
+    participant (job, i)->interval = cs_cluster_lines_interval (
+        cs_job_lines_cluster (job->lines), participant (job, i)->member.vm->ref->name);
 }
 
 /* All of them run, or none: the mark is what a crash in between is judged by.  It goes when the

@@ -333,6 +333,41 @@ fill_check (json_object *vm, const CsCapture *capture)
   cs_json_add_uint (vm, "disks", cs_capture_n_disks (capture));
 }
 
+/* What the agents will tell their guests. */
+static void
+set_intervals (Snapshot *snapshot)
+{
+  CsClusterLines *lines = cs_job_lines_cluster (snapshot->lines);
+  for (guint i = 0; i < snapshot->participants->len; i++)
+    {
+      const char *vm = participant (snapshot, i)->member.vm->ref->name;
+      cs_capture_set_intervals (participant (snapshot, i)->capture,
+                                cs_cluster_lines_interval (lines, vm),
+                                cs_cluster_lines_next_interval (lines, vm));
+    }
+}
+
+/* What the guests say they depend on: before the cut.  What makes no sense harms nobody but the
+ * guest that says it. */
+static void
+merge_agent_dependencies (Snapshot *snapshot)
+{
+  CsClusterLines *lines = cs_job_lines_cluster (snapshot->lines);
+  for (guint i = 0; i < snapshot->participants->len; i++)
+    {
+      const Participant *one = participant (snapshot, i);
+      json_object *said = cs_capture_agent_dependencies (one->capture);
+      for (gsize j = 0; said != NULL && j < json_object_array_length (said); j++)
+        {
+          json_object *on = json_object_array_get_idx (said, j);
+          g_autoptr (GError) error = NULL;
+          if (!cs_cluster_lines_merge (lines, one->member.vm->ref->name, cs_json_string (on, "vm"),
+                                       cs_json_uint (on, "interval", 0), &error))
+            g_info ("%s", error->message);
+        }
+    }
+}
+
 json_object *
 cs_rpc_snapshot_check (CsRpcPeer *peer, json_object *params, GError **error)
 {
@@ -342,6 +377,7 @@ cs_rpc_snapshot_check (CsRpcPeer *peer, json_object *params, GError **error)
   if (!cs_fan_out (snapshot->participants, check_one, error)
       || !cs_job_lines_check (snapshot->lines, error) || !cs_fault_point ("check", error))
     return give_up (peer);
+  set_intervals (snapshot);
   snapshot->progress = CHECKED;
   return per_vm (snapshot, fill_check);
 }
@@ -372,6 +408,7 @@ cs_rpc_snapshot_quiesce (CsRpcPeer *peer, json_object *params, GError **error)
   if (!cs_fault_point ("quiesce", error)
       || !cs_fan_out (snapshot->participants, quiesce_one, error))
     return give_up (peer);
+  merge_agent_dependencies (snapshot);
   snapshot->progress = QUIESCED;
   return per_vm (snapshot, fill_quiesced);
 }
