@@ -89,6 +89,7 @@ run_job (CsCli *cli, const CsCluster *cluster, const char *store, const char *sn
   CsSnapshotObserver observer = { on_stage, cs_progress_event, on_answered, progress };
   g_autoptr (CsSnapshotJob) job = cs_snapshot_job_new (store, cs_cluster_name (cluster), snapshot,
                                                        deadline, cli->interrupt_fd, &observer);
+  cs_snapshot_job_set_cluster_vms (job, all_vms (cluster));
   cs_snapshot_job_add_host (job, cli->rpc, all_vms (cluster));
   cs_snapshot_job_set_manifest (job, cs_cluster_to_json (cluster));
   return cs_snapshot_job_run (job, error);

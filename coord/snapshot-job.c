@@ -36,6 +36,7 @@ struct CsSnapshotJob
   CsHosts *hosts;
   GPtrArray *vms; /* json_object: each host's array of references */
   GArray *stands; /* bool per host: it reported all of its VMs paused */
+  json_object *cluster_vms; /* NULL: those of the job */
   json_object *coordinator;
   CsStage stage;
   bool entered; /* @stage is valid */
@@ -84,10 +85,18 @@ cs_snapshot_job_free (CsSnapshotJob *job)
   g_ptr_array_unref (job->vms);
   g_array_unref (job->stands);
   json_object_put (job->coordinator);
+  json_object_put (job->cluster_vms);
   g_free (job->store);
   g_free (job->cluster);
   g_free (job->snapshot);
   g_free (job);
+}
+
+void
+cs_snapshot_job_set_cluster_vms (CsSnapshotJob *job, json_object *vms)
+{
+  json_object_put (job->cluster_vms);
+  job->cluster_vms = vms;
 }
 
 void
@@ -98,6 +107,8 @@ cs_snapshot_job_add_host (CsSnapshotJob *job, CsRpc *rpc, json_object *vms)
   cs_json_add_string (begin, "cluster", job->cluster);
   cs_json_add_string (begin, "snapshot", job->snapshot);
   json_object_object_add (begin, "vms", json_object_get (vms));
+  if (job->cluster_vms != NULL)
+    json_object_object_add (begin, "cluster-vms", json_object_get (job->cluster_vms));
   if (job->pause_deadline > 0)
     cs_json_add_uint (begin, "pause-deadline", job->pause_deadline);
   bool stands = false;

@@ -40,6 +40,10 @@ CsSnapshotJob *cs_snapshot_job_new (const char *store, const char *cluster, cons
 void cs_snapshot_job_free (CsSnapshotJob *job);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsSnapshotJob, cs_snapshot_job_free)
 
+/* All VMs of the cluster (an array of references, taken), of which the job may have some only: for
+ * cs_snapshot_job_add_host. */
+void cs_snapshot_job_set_cluster_vms (CsSnapshotJob *job, json_object *vms);
+
 /* Adds a host: its connection (borrowed) and the references of its VMs (an array, taken). */
 void cs_snapshot_job_add_host (CsSnapshotJob *job, CsRpc *rpc, json_object *vms);
 
