@@ -36,10 +36,10 @@ struct CsSnapshotJob
   int interrupt_fd;
   CsSnapshotObserver observer;
   CsHosts *hosts;
-  GPtrArray *vms; /* json_object: each host's array of references */
-  GArray *stands; /* bool per host: it reported all of its VMs paused */
+  GPtrArray *vms;           /* json_object: each host's array of references */
+  GArray *stands;           /* bool per host: it reported all of its VMs paused */
+  json_object *cluster_vms; /* NULL: those of the job */
   json_object *coordinator;
-  json_object *cluster_vms; /* or NULL */
   CsStage stage;
   bool entered; /* @stage is valid */
   gint64 began; /* g_get_monotonic_time */

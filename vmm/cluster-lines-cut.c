@@ -273,6 +273,7 @@ cs_cluster_lines_sweep (CsClusterLines *lines)
   g_mutex_unlock (&lines->lock);
   if (!any)
     return;
+  g_mutex_lock (&lines->change_lock);
   cs_cut_unref (cs_cluster_lines_cut (lines, nobody));
   g_mutex_lock (&lines->lock);
   settle_all (lines);
@@ -288,6 +289,7 @@ cs_cluster_lines_sweep (CsClusterLines *lines)
     }
   g_mutex_unlock (&lines->lock);
   cs_cluster_lines_unwatch (lines, gone);
+  g_mutex_unlock (&lines->change_lock);
   if (!cs_cluster_lines_save (lines, &error))
     g_warning ("%s", error->message);
 }
@@ -295,6 +297,7 @@ cs_cluster_lines_sweep (CsClusterLines *lines)
 bool
 cs_cluster_lines_forget (CsClusterLines *lines, GError **error)
 {
+  g_mutex_lock (&lines->change_lock);
   g_autoptr (GArray) ids = cs_flows_namespaces (lines->flows);
   for (guint i = 0; i < ids->len; i++)
     cs_flows_remove (lines->flows, g_array_index (ids, guint64, i));
@@ -307,5 +310,6 @@ cs_cluster_lines_forget (CsClusterLines *lines, GError **error)
   if (!removed)
     cs_error_set_errno (error, errno, "cannot remove '%s'", lines->path);
   g_mutex_unlock (&lines->file_lock);
+  g_mutex_unlock (&lines->change_lock);
   return removed;
 }

@@ -80,6 +80,7 @@ cs_cluster_lines_save (CsClusterLines *lines, GError **error)
   json_object_object_add (document, "vms", vms);
   g_mutex_lock (&lines->file_lock);
   g_mutex_lock (&lines->lock);
+  cs_json_add_uint (document, "floor", lines->floor);
   for (guint i = 0; i < lines->members->len; i++)
     json_object_array_add (vms, member_to_json (g_ptr_array_index (lines->members, i)));
   g_mutex_unlock (&lines->lock);
@@ -148,6 +149,7 @@ parse (CsClusterLines *lines, json_object *document, GError **error)
                    FORMAT_VERSION);
       return false;
     }
+  lines->floor = cs_json_uint (document, "floor", 0);
   for (gsize i = 0; i < json_object_array_length (vms); i++)
     {
       CsLineMember *member = member_from_json (json_object_array_get_idx (vms, i), error);

@@ -45,6 +45,10 @@ struct CsClusterLines
   char *path;
   CsFlows *flows;
 
+  /* while taps begin or cease to be counted: a namespace loses its table only when nobody is just
+   * beginning in it.  Taken before all others */
+  GMutex change_lock;
+
   /* for writing: taken before lock */
   GMutex file_lock;
 
@@ -52,6 +56,7 @@ struct CsClusterLines
   GMutex lock;
   GPtrArray *members; /* of CsLineMember */
   GPtrArray *retired; /* those that left the cluster: somebody may be looking at one */
+  guint64 floor;      /* no number up to this is for a VM that joins: others had them that left */
   GQueue cuts;        /* of CsCut, not settled, the oldest first */
 };
 
@@ -61,7 +66,7 @@ CsWatch *cs_watch_new (guint index, guint64 netns, guint64 handle);
 CsLineMember *cs_cluster_lines_member (const CsClusterLines *lines, const char *name);
 bool cs_line_member_is_alive (const CsLineMember *member);
 
-/* Without locks.  Ends the watches (taken); namespaces without any lose their table. */
+/* With change_lock only.  Ends the watches (taken); namespaces without any lose their table. */
 void cs_cluster_lines_unwatch (CsClusterLines *lines, GPtrArray *watches);
 
 /* cluster-lines-account.c.  Namespace -> GPtrArray of CsFlowSet. */

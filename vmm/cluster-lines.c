@@ -176,6 +176,7 @@ cs_cluster_lines_open (const char *state_directory, CsStore *store, const char *
   g_queue_init (&lines->cuts);
   g_mutex_init (&lines->lock);
   g_mutex_init (&lines->file_lock);
+  g_mutex_init (&lines->change_lock);
   if (cs_cluster_lines_load (lines, &own))
     {
       take_up_counters (lines);
@@ -203,6 +204,7 @@ cs_cluster_lines_free (CsClusterLines *lines)
   cs_flows_free (lines->flows);
   g_mutex_clear (&lines->lock);
   g_mutex_clear (&lines->file_lock);
+  g_mutex_clear (&lines->change_lock);
   g_free (lines->path);
   g_free (lines);
 }
@@ -260,10 +262,16 @@ void
 cs_cluster_lines_set_vms (CsClusterLines *lines, const GPtrArray *names, bool all)
 {
   g_autoptr (GPtrArray) gone = g_ptr_array_new ();
+  g_mutex_lock (&lines->change_lock);
   g_mutex_lock (&lines->lock);
   for (guint i = 0; i < names->len; i++)
     if (cs_cluster_lines_member (lines, g_ptr_array_index (names, i)) == NULL)
-      g_ptr_array_add (lines->members, cs_line_member_new (g_ptr_array_index (names, i)));
+      {
+        CsLineMember *member = cs_line_member_new (g_ptr_array_index (names, i));
+        cs_line_raise_highest (member->line, lines->floor);
+        cs_line_advance (member->line);
+        g_ptr_array_add (lines->members, member);
+      }
   for (guint i = lines->members->len; all && i-- > 0;)
     {
       CsLineMember *member = g_ptr_array_index (lines->members, i);
@@ -271,11 +279,13 @@ cs_cluster_lines_set_vms (CsClusterLines *lines, const GPtrArray *names, bool al
         continue;
       while (member->watches->len > 0)
         g_ptr_array_add (gone, g_ptr_array_steal_index (member->watches, 0));
+      lines->floor = MAX (lines->floor, cs_line_highest (member->line));
       g_ptr_array_add (lines->retired, g_ptr_array_steal_index (lines->members, i));
     }
   g_mutex_unlock (&lines->lock);
   if (gone->len > 0)
     cs_cluster_lines_unwatch (lines, gone);
+  g_mutex_unlock (&lines->change_lock);
 }
 
 /* A watch on @tap whose set is there, with room; NULL: it must be made.  *@complete: it has counted
@@ -376,9 +386,8 @@ take_macs (CsLineMember *member, const CsVmNetwork *network)
 
 /* A member is changed here only, by the job that has its VM claimed: reading it without the lock is
  * safe. */
-bool
-cs_cluster_lines_look (CsClusterLines *lines, const char *vm, const CsVmNetwork *network,
-                       bool fresh, GError **error)
+static bool
+look (CsClusterLines *lines, const char *vm, const CsVmNetwork *network, bool fresh, GError **error)
 {
   g_mutex_lock (&lines->lock);
   CsLineMember *member = cs_cluster_lines_member (lines, vm);
@@ -411,6 +420,26 @@ cs_cluster_lines_look (CsClusterLines *lines, const char *vm, const CsVmNetwork 
   g_mutex_unlock (&lines->lock);
   g_ptr_array_unref (old);
   return counted;
+}
+
+bool
+cs_cluster_lines_look (CsClusterLines *lines, const char *vm, const CsVmNetwork *network,
+                       bool fresh, GError **error)
+{
+  g_mutex_lock (&lines->change_lock);
+  bool counted = look (lines, vm, network, fresh, error);
+  g_mutex_unlock (&lines->change_lock);
+  return counted;
+}
+
+void
+cs_cluster_lines_missed (CsClusterLines *lines, const char *vm)
+{
+  g_mutex_lock (&lines->lock);
+  CsLineMember *member = cs_cluster_lines_member (lines, vm);
+  if (member != NULL)
+    member->missed = true;
+  g_mutex_unlock (&lines->lock);
 }
 
 bool

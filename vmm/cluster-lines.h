@@ -29,6 +29,8 @@ void cs_cluster_lines_set_vms (CsClusterLines *lines, const GPtrArray *names, bo
  * on all others then. */
 bool cs_cluster_lines_look (CsClusterLines *lines, const char *vm, const CsVmNetwork *network,
                             bool fresh, GError **error);
+/* @vm may run, and cannot be looked at now. */
+void cs_cluster_lines_missed (CsClusterLines *lines, const char *vm);
 /* Whether the QEMU that was looked at last is still there and has nothing new to be looked at. */
 bool cs_cluster_lines_knows (CsClusterLines *lines, const char *vm);
 

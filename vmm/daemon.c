@@ -50,6 +50,7 @@ cs_daemon_new (const char *state_directory, const char *run_directory,
   daemon->lock_fd = -1;
   g_mutex_init (&daemon->lock);
   g_mutex_init (&daemon->lines_lock);
+  daemon->retired_lines = g_ptr_array_new_with_free_func ((GDestroyNotify)cs_cluster_lines_free);
   daemon->lines = g_hash_table_new_full (g_str_hash, g_str_equal, g_free,
                                          (GDestroyNotify)cs_cluster_lines_free);
   g_cond_init (&daemon->filled);
@@ -112,6 +113,7 @@ cs_daemon_free (CsDaemon *daemon)
   g_free (daemon->state_directory);
   g_free (daemon->clones_directory);
   g_hash_table_unref (daemon->lines);
+  g_ptr_array_unref (daemon->retired_lines);
   g_mutex_clear (&daemon->lines_lock);
   g_hash_table_unref (daemon->clones);
   g_free (daemon->serve_directory);

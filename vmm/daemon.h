@@ -22,7 +22,8 @@ typedef struct
 
   /* under lines_lock */
   GMutex lines_lock;
-  GHashTable *lines; /* cluster -> CsClusterLines; they stay while the daemon runs */
+  GHashTable *lines;        /* cluster -> CsClusterLines; they stay while the daemon runs */
+  GPtrArray *retired_lines; /* of clusters that were forgotten */
 
   /* under lock */
   GMutex lock;

@@ -110,7 +110,6 @@ look_one (gpointer data, GError **error)
   return true;
 }
 
-/* One that does not run, or that another job has (which looks at it), is left as it is known. */
 static bool
 look_other (gpointer data, GError **error)
 {
@@ -122,6 +121,17 @@ look_other (gpointer data, GError **error)
   return true;
 }
 
+/* One that does not run sends nothing; of one that another job has, what is known of it may do. */
+static void
+not_looked_at (CsJobLines *job, const char *vm, const GError *reason)
+{
+  g_debug ("%s", reason->message);
+  bool runs = !g_error_matches (reason, CS_ERROR, CS_ERROR_NOT_FOUND)
+              && !g_error_matches (reason, CS_ERROR, CS_ERROR_STATE);
+  if (runs && !cs_cluster_lines_knows (job->lines, vm))
+    cs_cluster_lines_missed (job->lines, vm);
+}
+
 static void
 look_at_others (CsJobLines *job)
 {
@@ -131,11 +141,11 @@ look_at_others (CsJobLines *job)
       Look one = { job, g_ptr_array_index (job->others, i) };
       if (!cs_vm_claim_briefly (one.vm, "a look at its network", &error))
         {
-          g_debug ("%s", error->message);
+          not_looked_at (job, name_of (one.vm), error);
           continue;
         }
       if (!cs_worker_run (one.vm->worker, look_other, &one, &error))
-        g_debug ("%s", error->message);
+        not_looked_at (job, name_of (one.vm), error);
       cs_vm_release (one.vm);
     }
 }

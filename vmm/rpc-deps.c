@@ -15,9 +15,21 @@ cs_daemon_lines (CsDaemon *daemon, CsStore *store, const char *cluster, GError *
 {
   g_mutex_lock (&daemon->lines_lock);
   CsClusterLines *lines = g_hash_table_lookup (daemon->lines, cluster);
-  if (lines == NULL
-      && (lines = cs_cluster_lines_open (daemon->state_directory, store, cluster, error)) != NULL)
-    g_hash_table_insert (daemon->lines, g_strdup (cluster), lines);
+  g_mutex_unlock (&daemon->lines_lock);
+  if (lines != NULL)
+    return lines;
+  g_autoptr (CsClusterLines) opened =
+      cs_cluster_lines_open (daemon->state_directory, store, cluster, error);
+  if (opened == NULL)
+    return NULL;
+  /* Somebody else may have been faster. */
+  g_mutex_lock (&daemon->lines_lock);
+  lines = g_hash_table_lookup (daemon->lines, cluster);
+  if (lines == NULL)
+    {
+      lines = g_steal_pointer (&opened);
+      g_hash_table_insert (daemon->lines, g_strdup (cluster), lines);
+    }
   g_mutex_unlock (&daemon->lines_lock);
   return lines;
 }
@@ -85,12 +97,29 @@ cs_rpc_deps_show (CsRpcPeer *peer, json_object *params, GError **error)
   return result;
 }
 
-/* The lines stay in the table, without VMs: somebody may be using them. */
+/* A job may be using the lines: they are freed with the daemon.  Whoever asks for the cluster again
+ * gets new ones, whose numbers begin behind those of the store's snapshots. */
+static void
+retire (CsDaemon *daemon, const char *cluster)
+{
+  gpointer key, lines;
+  g_mutex_lock (&daemon->lines_lock);
+  if (g_hash_table_steal_extended (daemon->lines, cluster, &key, &lines))
+    {
+      g_free (key);
+      g_ptr_array_add (daemon->retired_lines, lines);
+    }
+  g_mutex_unlock (&daemon->lines_lock);
+}
+
 json_object *
 cs_rpc_deps_forget (CsRpcPeer *peer, json_object *params, GError **error)
 {
+  CsDaemon *daemon = cs_rpc_peer_user_data (peer);
   const char *cluster = cs_rpc_string (params, "cluster", error);
-  CsClusterLines *lines =
-      cluster != NULL ? cs_daemon_lines (cs_rpc_peer_user_data (peer), NULL, cluster, error) : NULL;
-  return lines != NULL && cs_cluster_lines_forget (lines, error) ? json_object_new_object () : NULL;
+  CsClusterLines *lines = cluster != NULL ? cs_daemon_lines (daemon, NULL, cluster, error) : NULL;
+  if (lines == NULL || !cs_cluster_lines_forget (lines, error))
+    return NULL;
+  retire (daemon, cluster);
+  return json_object_new_object ();
 }

@@ -397,6 +397,11 @@ START_TEST (members_leave)
   ck_assert_uint_eq (cs_cluster_lines_interval (lines, "c"), 1);
   cs_cluster_lines_set_vms (lines, two, true);
   ck_assert_uint_eq (cs_cluster_lines_interval (lines, "c"), 0);
+  /* Its numbers are gone. */
+  g_autoptr (GPtrArray) three = names ("a b c");
+  cs_cluster_lines_set_vms (lines, three, true);
+  ck_assert_uint_eq (cs_cluster_lines_interval (lines, "c"), 1);
+  cs_cluster_lines_set_vms (lines, two, true);
   ck_assert (cs_cluster_lines_knows (lines, "a") && !cs_cluster_lines_knows (lines, "c"));
   ck_assert (cs_cluster_lines_forget (lines, NULL));
   ck_assert (cs_cluster_lines_forget (lines, NULL));
