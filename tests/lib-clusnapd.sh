@@ -22,12 +22,29 @@ clusnapd_start() {
         </dev/null >>"$clusnapd_directory/clusnapd.log" 2>&1) &
     clusnapd_pid=$!
     disown "$clusnapd_pid"
+    on_exit clusnapd_remove_tables
     on_exit clusnapd_end_servers
     on_exit clusnapd_stop
     if ! wait_for 20 clusnapd_answers; then
         cat "$clusnapd_directory/clusnapd.log" >&2
         fail "clusnapd does not answer"
     fi
+}
+
+# clusnapd_table CLUSTER: the table in which its frames are counted (vmm/flows.c).
+clusnapd_table() {
+    local digest
+    digest=$(printf '%s\n%s' "$clusnapd_directory/state" "$1" | sha256sum)
+    echo "clusnap-${digest:0:16}"
+}
+
+# Counters of VMs that end after their clusnapd (vmm/flows.h): in the host's namespace they would stay.
+clusnapd_remove_tables() {
+    local file
+    for file in "$clusnapd_directory"/state/dependencies/*.json; do
+        [ -e "$file" ] || continue
+        cluster_exec nft delete table netdev "$(clusnapd_table "$(basename "$file" .json)")" 2>/dev/null || true
+    done
 }
 
 # Servers of disks that were still being filled.

@@ -7,8 +7,9 @@
  * lives (a bridge in the guest, a MAC of the guest's own choice); a guest that forges one only
  * makes others' frames to that address its own dependency.
  *
- * Not counted, since it carries nothing of a guest's programs: ARP, neighbour and router discovery,
- * MLD, IGMP, and what bridges do not forward (01:80:c2:00:00:0x: spanning tree, LLDP).
+ * Not counted, since it carries nothing of a guest's programs: ARP and RARP (by which QEMU announces
+ * a VM that was loaded), neighbour and router discovery, MLD, IGMP, and what bridges do not
+ * forward (01:80:c2:00:00:0x: spanning tree, LLDP).
  *
  * Counts only grow.  A reading takes none away; who wants to know what came since an earlier
  * reading subtracts that (cluster-lines.c).  So nothing is lost between reading and setting back
@@ -37,7 +38,7 @@
 #include <nftables/libnftables.h>
 #include <string.h>
 
-#define SET_SIZE 512
+#define SET_SIZE 128
 /* Before everybody else's chains: what these drop has still been sent. */
 #define PRIORITY "-500"
 
@@ -221,7 +222,7 @@ cs_flows_watch (CsFlows *flows, const CsTap *tap, GError **error)
       "add table netdev %1$s { comment \"%2$s\"; }\n"
       "add chain netdev %1$s payload\n"
       "flush chain netdev %1$s payload\n"
-      "add rule netdev %1$s payload meta protocol arp accept\n"
+      "add rule netdev %1$s payload meta protocol { arp, 0x8035 } accept\n"
       "add rule netdev %1$s payload ether daddr & ff:ff:ff:ff:ff:f0 == 01:80:c2:00:00:00 accept\n"
       "add rule netdev %1$s payload icmpv6 type { 130-137, 143 } accept\n"
       "add rule netdev %1$s payload ip protocol igmp accept\n"

@@ -15,9 +15,21 @@ cs_daemon_lines (CsDaemon *daemon, CsStore *store, const char *cluster, GError *
 {
   g_mutex_lock (&daemon->lines_lock);
   CsClusterLines *lines = g_hash_table_lookup (daemon->lines, cluster);
-  if (lines == NULL
-      && (lines = cs_cluster_lines_open (daemon->state_directory, store, cluster, error)) != NULL)
-    g_hash_table_insert (daemon->lines, g_strdup (cluster), lines);
+  g_mutex_unlock (&daemon->lines_lock);
+  if (lines != NULL)
+    return lines;
+  g_autoptr (CsClusterLines) opened =
+      cs_cluster_lines_open (daemon->state_directory, store, cluster, error);
+  if (opened == NULL)
+    return NULL;
+  /* Somebody else may have been faster. */
+  g_mutex_lock (&daemon->lines_lock);
+  lines = g_hash_table_lookup (daemon->lines, cluster);
+  if (lines == NULL)
+    {
+      lines = g_steal_pointer (&opened);
+      g_hash_table_insert (daemon->lines, g_strdup (cluster), lines);
+    }
   g_mutex_unlock (&daemon->lines_lock);
   return lines;
 }
