@@ -55,6 +55,8 @@ both() {
     recover_policy group
     recover_create
     recover_progress
+    recover_create
+    recover_progress
     recovers in-place,in-place,in-place,in-place --failed vm1,vm2
     [ "$(jq -r '[.vms[].snapshot] | unique | length' "$tmp/recovered.json")" = 2 ] || fail "not a snapshot per pair"
     recover_progress
@@ -64,6 +66,8 @@ both() {
 crash() {
     note "clusnapd is killed past the point of no return"
     recover_policy group
+    recover_create
+    recover_progress
     recover_create
     recover_progress
     arm rollback-devices:crash
