@@ -167,16 +167,24 @@ group_of() {
     fail "cluster_start: node $1 is in none of the groups '$option_groups'"
 }
 
+# run_of I: into node_run
+run_of() {
+    local runs
+    read -r -a runs <<<"$option_run"
+    node_run=${runs[$1]:-${runs[-1]}}
+}
+
 # The guest's kernel command line.  The first lines save time in an emulated CPU.  The TSC is not
 # its clock: on a busy host the guest calibrates it wrongly, and its time runs several times too fast.
 guest_append() {
     local word sources
     read -r -a sources <<<"$option_clocksource"
     group_of "$1"
+    run_of "$1"
     printf '%s' 'console=ttyS0 quiet loglevel=1 panic=-1 mitigations=off cryptomgr.notests' \
         ' nokaslr no_timer_check random.trust_cpu=on rcupdate.rcu_expedited=1' \
         " clocksource=${sources[$1]:-${sources[-1]}}" \
-        " clusnap.run=$option_run clusnap.node=$(($1 - group_first)) clusnap.nodes=$group_size"
+        " clusnap.run=$node_run clusnap.node=$(($1 - group_first)) clusnap.nodes=$group_size"
     [ "$option_network" = none ] || printf ' clusnap.net=%s' "${option_net%.*}.$((${option_net##*.} + group_number))"
     for word in $option_options; do
         printf ' clusnap.%s' "$word"
@@ -400,7 +408,8 @@ cluster_start() {
 }
 
 guest_is_ready() {
-    case $option_run in
+    run_of "$1"
+    case $node_run in
     *probe) grep -q '^STATE .*"seq":[23],' "$cluster_directory/$1.log" ;;
     *clock) grep -q '^CLOCK ' "$cluster_directory/$1.log" ;;
     *dirty) grep -q '^DIRTY ' "$cluster_directory/$1.log" ;;

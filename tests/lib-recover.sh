@@ -7,7 +7,7 @@
 #   recover_create [ARG...]  a snapshot of the cluster; its sets of VMs in $sets ("vm0,vm1 vm2", or "all"), report in
 #                            $tmp/created.json
 #   recover_run [ARG...]     clusnap recover; its report in $tmp/recovered.json; false with its words in $tmp/said
-#   recover_groups           "0 1"
+#   recover_groups           "0 1": those that run the probe; $recover_probes, if set, names them
 #   recover_mark             from here on: what the groups are and how often they were stopped
 #   recover_left_alone G     group G was not stopped since, no report of its guests is missing, no counter is behind
 
@@ -35,6 +35,10 @@ recover_policy() {
 
 recover_groups() {
     local groups
+    if [ -n "${recover_probes:-}" ]; then
+        echo "$recover_probes"
+        return
+    fi
     read -r -a groups <<<"$option_groups"
     seq -s ' ' 0 $((${#groups[@]} - 1))
 }

@@ -25,7 +25,8 @@
 #   cluster_start NAME N [KEY=VALUE...]   makes the network and starts all nodes; keys:
 #       memory=256             MiB
 #       backend=anonymous      or memfd (shared memory)
-#       run=probe              what the guest runs (images/guest/init)
+#       run=probe              what the guest runs (images/guest/init); several words: one per node, the last one for all
+#                              further ones
 #       agent=no               qga: QEMU's guest agent can run in the guest (run=qga,...), with its port
 #       clocksource=hpet       of the guest; several words: one per node, the last one for all further ones
 #       options=               more clusnap.* options of the guest, blank-separated, e.g. "dirty=20"

@@ -119,6 +119,18 @@ expect 0 recover demo
 out_has "Work lost"
 out_has "in-place"
 
+# While the VMs are being stopped vm3 gets something that is undone: once more, with vm3.
+more="{\"vms\":[$(live vm1 false 1 "$(saw vm2 1)"),$(live vm2 true 1 "$(saw vm1 1)"),$(live vm3 true 1 "$(saw vm2 1)")]}"
+start_fake "$list" "$show" "deps.show=results:${dead#*result:};;$more"
+expect 0 recover demo
+err_has "it is tried again with the new one"
+[ "$(grep -c 'D< job.abort' "$work/journal")" = 1 ] || fail "the first attempt was not undone"
+[ "$(grep -c 'D< rollback.apply' "$work/journal")" = 1 ] || fail "the first attempt went on"
+start_fake "$list" "$show" "deps.show=results:${dead#*result:};;$more"
+expect 0 recover demo -q -f json
+is '.vms | map(.way) | join(",")' "in-place,in-place,in-place"
+is .attempts 2
+
 # All run; nobody is old enough.
 start_fake "$list" "$show"
 expect 6 recover demo

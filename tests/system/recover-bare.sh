@@ -34,7 +34,7 @@ group() {
     vm_kill 0
     clusnap -q recover c --dry-run >"$tmp/plan"
     cat "$tmp/plan" >&2
-    grep -q "depends on interval [0-9]* of 'vm0' (flows), which is undone" "$tmp/plan" || fail "no reason"
+    grep -q "depends on interval [0-9]* of 'vm0' (flows.*), which is undone" "$tmp/plan" || fail "no reason"
     [ "$(vm_status 1)" = running ] || fail "--dry-run did something"
     recovers cold,in-place,-,-
     recover_left_alone 1
@@ -55,6 +55,8 @@ both() {
     recover_policy group
     recover_create
     recover_progress
+    recover_create
+    recover_progress
     recovers in-place,in-place,in-place,in-place --failed vm1,vm2
     [ "$(jq -r '[.vms[].snapshot] | unique | length' "$tmp/recovered.json")" = 2 ] || fail "not a snapshot per pair"
     recover_progress
@@ -64,6 +66,8 @@ both() {
 crash() {
     note "clusnapd is killed past the point of no return"
     recover_policy group
+    recover_create
+    recover_progress
     recover_create
     recover_progress
     arm rollback-devices:crash

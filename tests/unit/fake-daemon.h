@@ -3,6 +3,7 @@
  * Every method has a plausible answer; fake_daemon_on changes what one method does:
  *
  *   result:JSON          answers with this object
+ *   results:J1;;J2       the first request with J1, the next with J2; the last one stays
  *   error:CODE:MESSAGE   answers with this error
  *   late:MS              waits, then answers as usual
  *   progress             sends two progress events, then answers as usual
