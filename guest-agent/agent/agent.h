@@ -105,6 +105,8 @@ typedef struct
   int fd; /* listens */
   const char *path;
   uint64_t question; /* id of the last prepare or dependencies */
+  bool asks;         /* between prepare and resume: who registers then is asked, too */
+  int64_t deadline;  /* of that prepare, ms that were given */
   CsParticipantIdentity identity;
   Member members[AGENT_PARTICIPANTS];
   /* What the last question brought. */
@@ -121,7 +123,8 @@ bool agent_registry_open (Registry *registry, const char *path);
 void agent_registry_close (Registry *registry);
 void agent_registry_poll (const Registry *registry, struct pollfd *entries);
 void agent_registry_work (Registry *registry, const struct pollfd *entries);
-size_t agent_registry_count (const Registry *registry);
+/* How many are in state @least or a later one, MEMBER_RUNNING: all that are registered. */
+size_t agent_registry_count (const Registry *registry, MemberState least);
 /* Asks all to prepare within @deadline ms. */
 void agent_registry_prepare (Registry *registry, int64_t deadline);
 /* The name of one that has not answered yet, or NULL. */

@@ -182,7 +182,7 @@ do_hello (Session *session, const AgentRequest *request)
   json_object_object_add (result, "version", json_object_new_int (CS_AGENT_VERSION));
   json_object_object_add (result, "agent", json_object_new_string (PACKAGE_VERSION));
   json_object_object_add (result, "participants",
-                          number (agent_registry_count (&session->registry)));
+                          number (agent_registry_count (&session->registry, MEMBER_RUNNING)));
   json_object_object_add (result, "quiesced",
                           json_object_new_boolean (session->state == SESSION_QUIESCED));
   answer (session, request->id, result);
@@ -343,7 +343,7 @@ work_hooking (Session *session)
     return;
   json_object *result = json_object_new_object ();
   json_object_object_add (result, "participants",
-                          number (agent_registry_count (&session->registry)));
+                          number (agent_registry_count (&session->registry, MEMBER_READY)));
   json_object_object_add (result, "hooks", json_object_new_int (session->hooks.started));
   answer (session, session->pending.id, result);
 }
