@@ -50,7 +50,9 @@ struct CsAgent
   GString *line;
   guint64 id; /* of the last request */
   gint64 limit;
-  gint64 resumed_at; /* when resume was sent; 0: not yet */
+  gint64 resumed_at; /* when resume was to be sent; 0: not yet */
+  bool resume_is_sent;
+  bool ended;
   gint64 took;
   char *state;
   json_object *dependencies;
@@ -354,8 +356,7 @@ cs_agent_resume (CsAgent *agent)
   g_autoptr (CsJson) request = request_new ("resume", ++agent->id);
   add_identity (request, agent->vm, agent->next);
   agent->resumed_at = agent->talk.deadline = g_get_monotonic_time ();
-  if (!send_request (&agent->talk, "", request, NULL))
-    disconnect (agent);
+  agent->resume_is_sent = send_request (&agent->talk, "", request, NULL);
 }
 
 bool
@@ -364,13 +365,14 @@ cs_agent_end (CsAgent *agent, GError **error)
   g_autoptr (CsJson) result = NULL;
   g_autoptr (GError) failure = NULL;
   json_object *held = NULL;
-  if (agent->talk.fd < 0 || agent->resumed_at == 0)
+  if (agent->resumed_at == 0 || agent->ended)
     return true;
+  agent->ended = true;
   /* Cancelling does not shorten this: an agent that lives answers at once. */
   agent->talk.cancel_fd = -1;
   agent->talk.deadline =
       MAX (agent->resumed_at + agent->limit, g_get_monotonic_time () + ARRIVED_US);
-  bool answered = await (&agent->talk, agent->id, &result, &failure);
+  bool answered = agent->resume_is_sent && await (&agent->talk, agent->id, &result, &failure);
   disconnect (agent);
   if (answered && json_object_object_get_ex (result, "held", &held)
       && json_object_is_type (held, json_type_boolean) && json_object_get_boolean (held))
@@ -379,7 +381,8 @@ cs_agent_end (CsAgent *agent, GError **error)
     set_state (agent, "went on by itself before the snapshot was taken: that took too long");
   else
     {
-      g_autofree char *state = g_strdup_printf ("does not answer: %s", failure->message);
+      g_autofree char *state = g_strdup_printf (
+          "does not answer: %s", failure != NULL ? failure->message : "its port was closed");
       set_state (agent, state);
     }
   if (agent->policy != CS_AGENT_REQUIRED)
