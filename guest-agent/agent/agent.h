@@ -205,7 +205,7 @@ typedef struct
   int64_t deadline;     /* of PREPARING and HOOKING */
   int64_t hold_until;   /* QUIESCED ends by itself */
   int64_t grace_until;  /* the same, the host being gone; 0: it is there */
-  int quiesced_hooks;   /* that were run */
+  bool undoes_hooks;    /* those of quiesce have been started */
   Pending pending;      /* the request to be answered */
   AgentRequest restore; /* of RESTORING */
   const char *clock, *random;
