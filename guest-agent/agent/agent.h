@@ -161,6 +161,8 @@ void agent_hooks_run (Hooks *hooks, const char *event, bool backwards, int64_t d
 bool agent_hooks_work (Hooks *hooks, const CsParticipantIdentity *identity);
 /* Kills what runs. */
 void agent_hooks_stop (Hooks *hooks);
+/* The same, and frees what @hooks holds. */
+void agent_hooks_clear (Hooks *hooks);
 
 /* ---- after-restore.c, announce.c ---- */
 

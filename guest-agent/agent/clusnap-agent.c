@@ -232,6 +232,7 @@ main (int argc, char **argv)
   session->sets_clock = !options.keep_clock;
   status = run (session, signals);
   agent_session_end (session);
+  agent_hooks_clear (&session->hooks);
   agent_registry_close (&session->registry);
   agent_port_close (&session->port);
   free (session);
