@@ -8,10 +8,11 @@
  * CHECK    Every VM was found running and capturable; nothing in any guest or QEMU has changed.
  *          Each host's daemon, for its own VMs.  A crash leaves nothing to undo.
  * QUIESCE  What runs inside the guests was told that a snapshot comes, and stands still or is not
- *          asked (no agent; vmm/agent.h).  Daemons and agents.  A crash: the agents go on by themselves when their connection is gone.
+ *          asked (no agent; vmm/agent.h).  Daemons and agents.  A crash: the agents go on when
+ *          their connection is gone.
  * PRECOPY  Memory is write-protected (in micro-pauses) and most of it copied; the guests run;
- * scratch nodes for the disks are in place.  Daemons and trackers.  A crash: the kernel drops the
- *          protection with the descriptor; the next daemon removes the scratch nodes.
+ *          scratch nodes for the disks are in place.  Daemons and trackers.  A crash: the kernel
+ *          drops the protection with the descriptor; the next daemon removes the scratch nodes.
  * PAUSE    The barrier: every VM of every host stands.  The coordinator and all daemons.  A crash
  *          of the coordinator: the deadline resumes the guests.  Of a daemon: its journal
  *          names what stands; the next daemon's first act is to resume it.
@@ -20,8 +21,9 @@
  * RESUME   Every VM runs again, each as soon as its own capture was done.  Daemons.  A crash: the
  *          guests run; the capture is lost and the next snapshot is a full one.
  * STORE    All data of all hosts is on stable storage.  Daemons and the store.  A crash: the data
- * is garbage that gc removes; no snapshot is listed. SEAL     The manifest is written: the snapshot
- * exists.  The coordinator and the store.  A crash: either the whole manifest is there or none.
+ *          is garbage that gc removes; no snapshot is listed.
+ * SEAL     The manifest is written: the snapshot exists.  The coordinator and the store.  A crash:
+ *          either the whole manifest is there or none.
  */
 #ifndef CS_VMM_STAGES_H
 #define CS_VMM_STAGES_H

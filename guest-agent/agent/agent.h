@@ -105,6 +105,8 @@ typedef struct
   int fd; /* listens */
   const char *path;
   uint64_t question; /* id of the last prepare or dependencies */
+  bool asks;         /* between prepare and resume: who registers then is asked, too */
+  int64_t deadline;  /* of that prepare, ms that were given */
   CsParticipantIdentity identity;
   Member members[AGENT_PARTICIPANTS];
   /* What the last question brought. */
@@ -121,7 +123,8 @@ bool agent_registry_open (Registry *registry, const char *path);
 void agent_registry_close (Registry *registry);
 void agent_registry_poll (const Registry *registry, struct pollfd *entries);
 void agent_registry_work (Registry *registry, const struct pollfd *entries);
-size_t agent_registry_count (const Registry *registry);
+/* How many are in state @least or a later one, MEMBER_RUNNING: all that are registered. */
+size_t agent_registry_count (const Registry *registry, MemberState least);
 /* Asks all to prepare within @deadline ms. */
 void agent_registry_prepare (Registry *registry, int64_t deadline);
 /* The name of one that has not answered yet, or NULL. */
@@ -158,6 +161,8 @@ void agent_hooks_run (Hooks *hooks, const char *event, bool backwards, int64_t d
 bool agent_hooks_work (Hooks *hooks, const CsParticipantIdentity *identity);
 /* Kills what runs. */
 void agent_hooks_stop (Hooks *hooks);
+/* The same, and frees what @hooks holds. */
+void agent_hooks_clear (Hooks *hooks);
 
 /* ---- after-restore.c, announce.c ---- */
 
@@ -202,7 +207,7 @@ typedef struct
   int64_t deadline;     /* of PREPARING and HOOKING */
   int64_t hold_until;   /* QUIESCED ends by itself */
   int64_t grace_until;  /* the same, the host being gone; 0: it is there */
-  int quiesced_hooks;   /* that were run */
+  bool undoes_hooks;    /* those of quiesce have been started */
   Pending pending;      /* the request to be answered */
   AgentRequest restore; /* of RESTORING */
   const char *clock, *random;

@@ -10,7 +10,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/signalfd.h>
 #include <sys/stat.h>
 #include <time.h>
@@ -231,10 +230,9 @@ main (int argc, char **argv)
     }
   session->hooks.directory = options.hooks;
   session->sets_clock = !options.keep_clock;
-  /* Between quiesce and resume nothing of the agent may wait for a disk that a hook has frozen. */
-  mlockall (MCL_CURRENT | MCL_FUTURE);
   status = run (session, signals);
   agent_session_end (session);
+  agent_hooks_clear (&session->hooks);
   agent_registry_close (&session->registry);
   agent_port_close (&session->port);
   free (session);

@@ -182,3 +182,10 @@ agent_hooks_stop (Hooks *hooks)
   hooks->pid = 0;
   hooks->active = false;
 }
+
+void
+agent_hooks_clear (Hooks *hooks)
+{
+  agent_hooks_stop (hooks);
+  forget_names (hooks);
+}

@@ -62,12 +62,13 @@ send_message (Member *member, const CsParticipantMessage *message)
     drop (member, "does not read");
 }
 
-static void
+/* False when nobody waits to be accepted any more. */
+static bool
 accept_one (Registry *registry)
 {
   int fd = accept4 (registry->fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
   if (fd < 0)
-    return;
+    return false;
   for (int i = 0; i < AGENT_PARTICIPANTS; i++)
     {
       Member *member = &registry->members[i];
@@ -78,10 +79,21 @@ accept_one (Registry *registry)
       member->fd = fd;
       member->in.data = member->lines;
       member->in.size = sizeof member->lines;
-      return;
+      return true;
     }
   agent_log ("there are %d participants already: one more is turned away", AGENT_PARTICIPANTS);
   close (fd);
+  return true;
+}
+
+static void
+ask (const Registry *registry, Member *member)
+{
+  CsParticipantMessage message = { .verb = CS_PARTICIPANT_PREPARE,
+                                   .id = registry->question,
+                                   .number = (uint64_t)registry->deadline };
+  member->state = MEMBER_ASKED;
+  send_message (member, &message);
 }
 
 /* ---- what participants say ---- */
@@ -97,6 +109,8 @@ take_hello (Registry *registry, Member *member, const CsParticipantMessage *mess
   snprintf (member->name, sizeof member->name, "%.*s", CS_PARTICIPANT_NAME - 1, message->text);
   member->state = MEMBER_RUNNING;
   send_message (member, &welcome);
+  if (registry->asks && member->state == MEMBER_RUNNING)
+    ask (registry, member);
   return true;
 }
 
@@ -201,14 +215,20 @@ agent_registry_poll (const Registry *registry, struct pollfd *entries)
     }
 }
 
+/* Who has just come is heard at once: a hello that was sent before a request of the host's counts.
+ */
 void
 agent_registry_work (Registry *registry, const struct pollfd *entries)
 {
+  for (int n = 0; entries[0].revents != 0 && n < AGENT_PARTICIPANTS && accept_one (registry); n++)
+    ;
   for (int i = 0; i < AGENT_PARTICIPANTS; i++)
-    if (registry->members[i].state != MEMBER_FREE && entries[i + 1].revents != 0)
-      receive (registry, &registry->members[i]);
-  if (entries[0].revents != 0)
-    accept_one (registry);
+    {
+      Member *member = &registry->members[i];
+      if (member->state == MEMBER_NEW
+          || (member->state != MEMBER_FREE && entries[i + 1].revents != 0))
+        receive (registry, member);
+    }
 }
 
 /* ---- what they are told ---- */
@@ -222,25 +242,24 @@ tell_all (Registry *registry, const CsParticipantMessage *message)
 }
 
 size_t
-agent_registry_count (const Registry *registry)
+agent_registry_count (const Registry *registry, MemberState least)
 {
   size_t n = 0;
   for (int i = 0; i < AGENT_PARTICIPANTS; i++)
-    n += registry->members[i].state >= MEMBER_RUNNING;
+    n += registry->members[i].state >= least;
   return n;
 }
 
 void
 agent_registry_prepare (Registry *registry, int64_t deadline)
 {
-  CsParticipantMessage message = { .verb = CS_PARTICIPANT_PREPARE,
-                                   .id = ++registry->question,
-                                   .number = (uint64_t)deadline };
   registry->veto[0] = '\0';
+  registry->asks = true;
+  registry->deadline = deadline;
+  registry->question++;
   for (int i = 0; i < AGENT_PARTICIPANTS; i++)
     if (registry->members[i].state >= MEMBER_RUNNING)
-      registry->members[i].state = MEMBER_ASKED;
-  tell_all (registry, &message);
+      ask (registry, &registry->members[i]);
 }
 
 const char *
@@ -267,6 +286,7 @@ agent_registry_resume (Registry *registry, bool restored)
       member->state = MEMBER_RUNNING;
       send_message (member, &message);
     }
+  registry->asks = false;
   registry->question++;
 }
 

@@ -21,12 +21,10 @@
  * waits for CS_AGENT_GRACE ms for a host, which then sends after-restore. */
 #include "config.h"
 
-#include "guest-agent/agent/agent.h"
+#include "guest-agent/agent/session.h"
 
-#include <json.h>
 #include <stdio.h>
 #include <string.h>
-#include <sys/utsname.h>
 
 #define RESUME_LIMIT 10000 /* ms for all hooks of a resume */
 
@@ -53,37 +51,35 @@ send_object (Session *session, json_object *object)
   json_object_put (object);
 }
 
-static json_object *
-number (uint64_t value)
+json_object *
+agent_session_number (uint64_t value)
 {
   return json_object_new_int64 (value < INT64_MAX ? (int64_t)value : INT64_MAX);
 }
 
-/* @result is taken. */
-static void
-answer (Session *session, uint64_t id, json_object *result)
+void
+agent_session_answer (Session *session, uint64_t id, json_object *result)
 {
   json_object *object = json_object_new_object ();
-  json_object_object_add (object, "id", number (id));
+  json_object_object_add (object, "id", agent_session_number (id));
   json_object_object_add (object, "return", result);
   send_object (session, object);
 }
 
-static void
-answer_error (Session *session, uint64_t id, const char *class, const char *desc)
+void
+agent_session_answer_error (Session *session, uint64_t id, const char *class, const char *desc)
 {
   json_object *object = json_object_new_object (), *error = json_object_new_object ();
   agent_log ("%s: %s", class, desc);
   json_object_object_add (error, "class", json_object_new_string (class));
   json_object_object_add (error, "desc", json_object_new_string (desc));
-  json_object_object_add (object, "id", number (id));
+  json_object_object_add (object, "id", agent_session_number (id));
   json_object_object_add (object, "error", error);
   send_object (session, object);
 }
 
-/* Whether the host still waits for the answer to a @verb; it is answered now. */
-static bool
-take_pending (Session *session, AgentVerb verb)
+bool
+agent_session_take_pending (Session *session, AgentVerb verb)
 {
   bool waits = session->pending.active && session->pending.verb == verb;
   if (waits)
@@ -91,26 +87,17 @@ take_pending (Session *session, AgentVerb verb)
   return waits;
 }
 
-static void
-set_pending (Session *session, const AgentRequest *request)
-{
-  session->pending = (Pending){ .active = true,
-                                .id = request->id,
-                                .verb = request->verb,
-                                .deadline = agent_now () + request->deadline };
-}
-
 /* ---- the way back ---- */
 
-static void
-begin_resume (Session *session)
+void
+agent_session_begin_resume (Session *session)
 {
   session->grace_until = 0;
   enter (session, SESSION_RESUMING);
   /* Undoes what quiesce has started, and no more. */
-  if (session->quiesced_hooks == 0)
+  if (!session->undoes_hooks)
     session->hooks.started = 0;
-  session->quiesced_hooks = 0;
+  session->undoes_hooks = false;
   agent_hooks_run (&session->hooks, "resume", true, agent_now () + RESUME_LIMIT,
                    &session->registry.identity);
 }
@@ -118,13 +105,13 @@ begin_resume (Session *session)
 static void
 fail_quiesce (Session *session, const char *class, const char *desc)
 {
-  if (take_pending (session, AGENT_QUIESCE))
-    answer_error (session, session->pending.id, class, desc);
-  begin_resume (session);
+  if (agent_session_take_pending (session, AGENT_QUIESCE))
+    agent_session_answer_error (session, session->pending.id, class, desc);
+  agent_session_begin_resume (session);
 }
 
-static void
-begin_quiesce (Session *session)
+void
+agent_session_begin_quiesce (Session *session)
 {
   int64_t now = agent_now ();
   session->deadline = session->pending.deadline;
@@ -134,174 +121,39 @@ begin_quiesce (Session *session)
                           session->deadline > now ? session->deadline - now : 0);
 }
 
-static void
-end_resume (Session *session)
+void
+agent_session_end_resume (Session *session)
 {
   Pending *pending = &session->pending;
   agent_registry_resume (&session->registry, session->restored);
   session->restored = false;
   enter (session, SESSION_RUNNING);
-  if (take_pending (session, AGENT_RESUME))
+  if (agent_session_take_pending (session, AGENT_RESUME))
     {
       json_object *result = json_object_new_object ();
       json_object_object_add (result, "held", json_object_new_boolean (session->held));
-      answer (session, pending->id, result);
+      agent_session_answer (session, pending->id, result);
     }
-  else if (take_pending (session, AGENT_AFTER_RESTORE))
+  else if (agent_session_take_pending (session, AGENT_AFTER_RESTORE))
     {
       json_object *result = json_object_new_object ();
       json_object_object_add (result, "clock", json_object_new_string (session->clock));
       json_object_object_add (result, "random", json_object_new_string (session->random));
       json_object_object_add (result, "announced", json_object_new_int (session->announced));
       json_object_object_add (result, "hooks", json_object_new_int (session->hooks.started));
-      answer (session, pending->id, result);
+      agent_session_answer (session, pending->id, result);
     }
   session->held = false;
   if (pending->active && pending->verb == AGENT_QUIESCE)
-    begin_quiesce (session);
+    agent_session_begin_quiesce (session);
 }
 
-static void
-begin_restored (Session *session)
+void
+agent_session_begin_restored (Session *session)
 {
   enter (session, SESSION_RESTORING);
   agent_hooks_run (&session->hooks, "after-restore", false, session->deadline,
                    &session->registry.identity);
-}
-
-/* ---- requests ---- */
-
-static void
-do_hello (Session *session, const AgentRequest *request)
-{
-  json_object *result = json_object_new_object ();
-  session->pending.active = false;
-  session->grace_until = 0;
-  if (session->state == SESSION_PREPARING || session->state == SESSION_HOOKING)
-    begin_resume (session);
-  json_object_object_add (result, "version", json_object_new_int (CS_AGENT_VERSION));
-  json_object_object_add (result, "agent", json_object_new_string (PACKAGE_VERSION));
-  json_object_object_add (result, "participants",
-                          number (agent_registry_count (&session->registry)));
-  json_object_object_add (result, "quiesced",
-                          json_object_new_boolean (session->state == SESSION_QUIESCED));
-  answer (session, request->id, result);
-}
-
-static void
-do_info (Session *session, const AgentRequest *request)
-{
-  static const char *const names[] = {
-    [MEMBER_RUNNING] = "running", [MEMBER_ASKED] = "preparing", [MEMBER_READY] = "ready"
-  };
-  json_object *result = json_object_new_object (), *members = json_object_new_array ();
-  struct utsname kernel;
-  json_object_object_add (result, "agent", json_object_new_string (PACKAGE_VERSION));
-  json_object_object_add (result, "version", json_object_new_int (CS_AGENT_VERSION));
-  if (uname (&kernel) == 0)
-    json_object_object_add (result, "kernel", json_object_new_string (kernel.release));
-  json_object_object_add (result, "quiesced",
-                          json_object_new_boolean (session->state == SESSION_QUIESCED));
-  json_object_object_add (result, "vm", json_object_new_string (session->registry.identity.vm));
-  json_object_object_add (result, "interval", number (session->registry.identity.interval));
-  for (int i = 0; i < AGENT_PARTICIPANTS; i++)
-    {
-      const Member *member = &session->registry.members[i];
-      if (member->state < MEMBER_RUNNING)
-        continue;
-      json_object *one = json_object_new_object ();
-      json_object_object_add (one, "name", json_object_new_string (member->name));
-      json_object_object_add (one, "state", json_object_new_string (names[member->state]));
-      json_object_array_add (members, one);
-    }
-  json_object_object_add (result, "participants", members);
-  answer (session, request->id, result);
-}
-
-static void
-do_quiesce (Session *session, const AgentRequest *request)
-{
-  set_pending (session, request);
-  session->hold_until = session->pending.deadline + request->hold;
-  if (session->state == SESSION_RUNNING)
-    begin_quiesce (session);
-  else if (session->state == SESSION_QUIESCED)
-    begin_resume (session); /* of a host that is gone; then anew */
-}
-
-static void
-do_resume (Session *session, const AgentRequest *request)
-{
-  if (take_pending (session, AGENT_QUIESCE))
-    answer_error (session, session->pending.id, "cancelled", "the host gave it up");
-  set_pending (session, request);
-  if (session->state == SESSION_RUNNING)
-    end_resume (session);
-  else if (session->state != SESSION_RESUMING && session->state != SESSION_RESTORING)
-    begin_resume (session);
-}
-
-static void
-do_after_restore (Session *session, const AgentRequest *request)
-{
-  const char *reason = "the agent was told not to";
-  set_pending (session, request);
-  session->deadline = session->pending.deadline;
-  session->restored = true;
-  if (session->sets_clock && request->time != 0)
-    reason = agent_set_clock (request->time);
-  session->clock = reason != NULL ? reason : "set";
-  reason = request->has_entropy ? agent_reseed (request->entropy, CS_AGENT_ENTROPY)
-                                : "the host sent no entropy";
-  session->random = reason != NULL ? reason : "set";
-  session->announced = agent_announce ();
-  agent_log ("restored: clock: %s, random: %s, %d addresses announced", session->clock,
-             session->random, session->announced);
-  if (session->state == SESSION_RUNNING)
-    begin_restored (session);
-  else if (session->state != SESSION_RESUMING && session->state != SESSION_RESTORING)
-    begin_resume (session);
-}
-
-static void
-do_dependencies (Session *session, const AgentRequest *request)
-{
-  set_pending (session, request);
-  agent_registry_ask_dependencies (&session->registry);
-}
-
-void
-agent_session_line (Session *session, const char *line, size_t length)
-{
-  AgentRequest request;
-  const char *reason;
-  if (length == 0)
-    return;
-  if (!agent_request_parse (line, length, &request, &reason))
-    {
-      if (request.id != 0)
-        answer_error (session, request.id, "invalid", reason);
-      return;
-    }
-  if (session->pending.active && request.verb >= AGENT_QUIESCE && request.verb != AGENT_RESUME)
-    {
-      answer_error (session, request.id, "failed", "the request before is not answered yet");
-      return;
-    }
-  if (request.has_identity)
-    agent_registry_set_identity (&session->registry, &request.identity);
-  static void (*const functions[]) (Session *, const AgentRequest *) = {
-    [AGENT_HELLO] = do_hello,
-    [AGENT_INFO] = do_info,
-    [AGENT_QUIESCE] = do_quiesce,
-    [AGENT_RESUME] = do_resume,
-    [AGENT_ASK_DEPENDENCIES] = do_dependencies,
-    [AGENT_AFTER_RESTORE] = do_after_restore,
-  };
-  if (request.verb == AGENT_PING)
-    answer (session, request.id, json_object_new_object ());
-  else
-    functions[request.verb](session, &request);
 }
 
 /* ---- what goes on by itself ---- */
@@ -318,7 +170,7 @@ work_preparing (Session *session)
       enter (session, SESSION_HOOKING);
       agent_hooks_run (&session->hooks, "quiesce", false, session->deadline,
                        &session->registry.identity);
-      session->quiesced_hooks = 1;
+      session->undoes_hooks = true;
     }
   else if (agent_now () >= session->deadline)
     {
@@ -339,13 +191,14 @@ work_hooking (Session *session)
     }
   session->held = true;
   enter (session, SESSION_QUIESCED);
-  if (!take_pending (session, AGENT_QUIESCE))
+  if (!agent_session_take_pending (session, AGENT_QUIESCE))
     return;
   json_object *result = json_object_new_object ();
-  json_object_object_add (result, "participants",
-                          number (agent_registry_count (&session->registry)));
+  json_object_object_add (
+      result, "participants",
+      agent_session_number (agent_registry_count (&session->registry, MEMBER_READY)));
   json_object_object_add (result, "hooks", json_object_new_int (session->hooks.started));
-  answer (session, session->pending.id, result);
+  agent_session_answer (session, session->pending.id, result);
 }
 
 static void
@@ -358,7 +211,7 @@ work_quiesced (Session *session)
   agent_log (alone ? "the host is gone: going on"
                    : "the host has not said resume in time: going on without it");
   session->held = false;
-  begin_resume (session);
+  agent_session_begin_resume (session);
 }
 
 static void
@@ -375,7 +228,7 @@ work_dependencies (Session *session)
     {
       snprintf (text, sizeof text, "participant '%.63s' %s", late != NULL ? late : "?",
                 late != NULL ? "does not say its dependencies" : "depends on too many VMs");
-      answer_error (session, session->pending.id, "failed", text);
+      agent_session_answer_error (session, session->pending.id, "failed", text);
       return;
     }
   json_object *result = json_object_new_object (), *array = json_object_new_array ();
@@ -383,11 +236,12 @@ work_dependencies (Session *session)
     {
       json_object *one = json_object_new_object ();
       json_object_object_add (one, "vm", json_object_new_string (registry->dependencies[i].vm));
-      json_object_object_add (one, "interval", number (registry->dependencies[i].interval));
+      json_object_object_add (one, "interval",
+                              agent_session_number (registry->dependencies[i].interval));
       json_object_array_add (array, one);
     }
   json_object_object_add (result, "dependencies", array);
-  answer (session, session->pending.id, result);
+  agent_session_answer (session, session->pending.id, result);
 }
 
 static void
@@ -403,13 +257,13 @@ step (Session *session)
       && agent_hooks_work (&session->hooks, &session->registry.identity))
     {
       if (session->restored)
-        begin_restored (session);
+        agent_session_begin_restored (session);
       else
-        end_resume (session);
+        agent_session_end_resume (session);
     }
   if (session->state == SESSION_RESTORING
       && agent_hooks_work (&session->hooks, &session->registry.identity))
-    end_resume (session);
+    agent_session_end_resume (session);
 }
 
 void
@@ -436,7 +290,7 @@ agent_session_closed (Session *session)
 {
   session->pending.active = false;
   if (session->state == SESSION_PREPARING || session->state == SESSION_HOOKING)
-    begin_resume (session);
+    agent_session_begin_resume (session);
   else if (session->state == SESSION_QUIESCED)
     session->grace_until = agent_now () + CS_AGENT_GRACE;
 }
@@ -447,7 +301,7 @@ agent_session_end (Session *session)
   if (session->state == SESSION_RUNNING)
     return;
   if (session->state != SESSION_RESUMING && session->state != SESSION_RESTORING)
-    begin_resume (session);
+    agent_session_begin_resume (session);
   while (!agent_hooks_work (&session->hooks, &session->registry.identity) && session->hooks.active)
     poll (NULL, 0, 10);
   agent_registry_resume (&session->registry, session->restored);
