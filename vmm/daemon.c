@@ -220,6 +220,8 @@ finish_filling (gpointer data, GError **error)
   /* Disks that nobody completes now are completed by the next clusnapd. */
   bool gone = !cs_monitor_is_alive (monitor) && !cs_restore_disks_are_filling (restore);
   cs_vm_end_filling (vm, finished ? NULL : own->message);
+  if (!finished && !gone)
+    g_propagate_error (error, g_steal_pointer (&own));
   return finished || gone;
 }
 

@@ -82,3 +82,24 @@ note "eager"
 clusnap restore c three --eager
 [ -z "$(backing_of "${lazy_files% *}")" ] || fail "--eager left a disk lazy"
 cluster_check --wait-progress 20
+
+note "the stored disks are damaged while disks are lazy: it is said"
+fills_tried() {
+    [ "$(grep -c "disk-fill" "$clusnapd_directory/clusnapd.log")" -ge $((tried + 2)) ]
+}
+fill_stops
+lose_all
+tried=$(grep -c "disk-fill" "$clusnapd_directory/clusnapd.log" || true)
+clusnap -q restore c three --no-wait >/dev/null
+wait_for 120 fills_tried || fail "the guests' memory is not complete"
+all_lazy "to be damaged"
+for server in $(jq -r .restore.disks.serve.pid "$clusnapd_directory"/journal/*.fill); do
+    kill "$server"
+done
+find "$tmp/store/segments" -type f -size +1M | while read -r segment; do
+    dd if=/dev/zero of="$segment" bs=4096 seek=16 count=$(($(stat -c %s "$segment") / 4096 - 48)) conv=notrunc status=none
+done
+fill_goes_on
+wait_for 120 grep -q "could not be filled to its end" "$clusnapd_directory/clusnapd.log" ||
+    fail "nothing is said of damage: $(tail "$clusnapd_directory/clusnapd.log")"
+lose_all
