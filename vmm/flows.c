@@ -7,9 +7,9 @@
  * lives (a bridge in the guest, a MAC of the guest's own choice); a guest that forges one only
  * makes others' frames to that address its own dependency.
  *
- * Not counted, since it carries nothing of a guest's programs: ARP and RARP (by which QEMU announces
- * a VM that was loaded), neighbour and router discovery, MLD, IGMP, and what bridges do not
- * forward (01:80:c2:00:00:0x: spanning tree, LLDP).
+ * Not counted, since it carries nothing of a guest's programs: ARP and RARP (by which QEMU
+ * announces a VM that was loaded), neighbour and router discovery, MLD, IGMP, and what bridges do
+ * not forward (01:80:c2:00:00:0x: spanning tree, LLDP).
  *
  * Counts only grow.  A reading takes none away; who wants to know what came since an earlier
  * reading subtracts that (cluster-lines.c).  So nothing is lost between reading and setting back

@@ -56,7 +56,8 @@ cs_rpc_vm_refs (json_object *params, const char *member, GError **error)
   gsize n = array ? json_object_array_length (array) : 0;
   if (n == 0 || n > MAX_VMS)
     {
-      g_set_error (error, CS_ERROR, CS_ERROR_INVALID, "'%s' must list 1 to %d VMs", member, MAX_VMS);
+      g_set_error (error, CS_ERROR, CS_ERROR_INVALID, "'%s' must list 1 to %d VMs", member,
+                   MAX_VMS);
       return NULL;
     }
   g_autoptr (GPtrArray) refs = g_ptr_array_new_with_free_func ((GDestroyNotify)cs_vm_ref_free);
