@@ -13,17 +13,16 @@
  * it (reconnect-delay), and the server itself tries for a minute before it tells that the store
  * cannot be read.
  *
- * A libvirt domain is started with the server as <backingStore> and filled by virDomainBlockPull, so
- * that libvirt's view is true all the time and as it was afterwards.
+ * A libvirt domain is started with the server as <backingStore> and filled by virDomainBlockPull,
+ * so that libvirt's view is true all the time and as it was afterwards.
  *
  * Not so, these are written before the VM starts:
- * - raw disks and block devices: nothing in a raw image tells what is not there yet, so an image that
- *   is half filled when its VM ends would be read as whole by whoever starts it next.  It takes an
+ * - raw disks and block devices: nothing in a raw image tells what is not there yet, so one that is
+ *   half filled when its VM ends would be read as whole by whoever starts it next.  It takes an
  *   overlay for the time of the fill, a mirror job (sync=full, copy-mode=write-blocking) into a raw
- *   file that has no name before it is whole, and the switch from the one to the other, bitmaps
- *   included;
- * - disks with a backing image of their own: a stream job would copy what the backing image holds as
- *   well, and the image would no longer be thin (disk-fill-above.c).
+ *   file that has no name before it is whole, and the switch to that, bitmaps included;
+ * - disks with a backing image of their own: a stream job would copy what that holds as well, and
+ *   the image would no longer be thin (disk-fill-above.c).
  *
  * Threads: one owner (the VM's worker); progress and is_complete: any. */
 #ifndef CS_VMM_LAZY_DISKS_H
