@@ -9,7 +9,9 @@
 #   recover_run [ARG...]     clusnap recover; its report in $tmp/recovered.json; false with its words in $tmp/said
 #   recover_groups           "0 1": those that run the probe; $recover_probes, if set, names them
 #   recover_mark             from here on: what the groups are and how often they were stopped
-#   recover_left_alone G     group G was not stopped since, no report of its guests is missing, no counter is behind
+#   recover_left_alone G     group G was not stopped since, none of its guests' numbered messages is missing, and no counter
+#                            of theirs was set back (cut-check).  Not by their reports on the serial port: QEMU drops
+#                            what a reader is too slow to take.
 
 recover_start() {
     local name=$1 groups=$2 size count=0
@@ -87,17 +89,9 @@ recover_mark() {
 }
 
 recover_left_alone() {
-    local node
     recover_stops "$1" >"$tmp/stops"
     cmp -s "$tmp/stops" "$tmp/stops-$1" ||
         fail "group $1 was stopped: $(tr '\n' ' ' <"$tmp/stops-$1"), now $(tr '\n' ' ' <"$tmp/stops")"
     cluster_check_group "$1" --against "$tmp/before-$1.json" --wait-progress 5 >"$tmp/checked" ||
         fail "group $1: $(cat "$tmp/checked")"
-    for node in $(cluster_nodes); do
-        group_of "$node"
-        [ "$group_number" -eq "$1" ] || continue
-        sed -n 's/^STATE .*"seq":\([0-9]*\),.*/\1/p' "$cluster_directory/$node.log" |
-            awk 'NR > 1 && $1 < last { last = -1 } NR > 1 && last >= 0 && $1 != last + 1 { exit 1 } { last = $1 }' ||
-            fail "reports of node $node are missing"
-    done
 }

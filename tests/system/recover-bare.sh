@@ -1,7 +1,7 @@
 #!/bin/bash
 # Only who must goes back: four guests in two pairs that exchange numbered messages, each pair by itself (the cut
 # probe).  One guest is killed; its partner goes back with it to their snapshot, and the other pair is not stopped for
-# a moment: no STOP of its QEMUs, no report missing, no counter set back.
+# a moment: no STOP of its QEMUs, no message missing, no counter set back.
 # CLUSNAP_TEST_PARTS chooses parts: group both crash coordinated independent.
 # shellcheck source=tests/lib-faults.sh
 . "${srcdir:-.}/tests/lib-faults.sh"

@@ -82,19 +82,18 @@ END_TEST
 START_TEST (test_branches)
 {
   static const char went_back[] = "\"line\":[{\"branch\":\"x\",\"until\":1},{\"branch\":\"y\"}]";
-  g_autofree char *manifests =
-      g_strdup_printf (
-          "[" MANIFEST ("s1", "1", VM ("a", 1, LINE, "")) "," MANIFEST (
-              "s2", "2",
-              VM ("a",
-                  2, LINE, "")) "," MANIFEST ("s3", "3",
-                                              "{\"name\":\"a\",\"sequence\":4,%s,\"dependencies\":["
-                                              "]}") "," MANIFEST ("other", "4",
-                                                                  "{\"name\":\"a\",\"sequence\":5,"
-                                                                  "\"line\":[{\"branch\":\"x\","
-                                                                  "\"until\":2},{\"branch\":\"y\"}]"
-                                                                  ",\"dependencies\":[]}") "]",
-          went_back);
+  g_autofree char *manifests = g_strdup_printf (
+      "[" MANIFEST ("s1", "1", VM ("a", 1, LINE, "")) "," MANIFEST (
+          "s2", "2",
+          VM ("a", 2, LINE,
+              "")) "," MANIFEST ("s3", "3",
+                                 "{\"name\":\"a\",\"sequence\":4,%s,\"dependencies\":["
+                                 "]}") "," MANIFEST ("other", "4",
+                                                     "{\"name\":\"a\",\"sequence\":5,"
+                                                     "\"line\":[{\"branch\":\"x\","
+                                                     "\"until\":2},{\"branch\":\"y\"}]"
+                                                     ",\"dependencies\":[]}") "]",
+      went_back);
   g_autofree char *live = g_strdup_printf (
       "[{\"name\":\"a\",\"running\":true,\"sequence\":6,%s,\"dependencies\":[]}]", went_back);
   g_autoptr (CsClusterHistory) history = history_of (manifests, live);
