@@ -15,6 +15,7 @@
  * what touches a page that is not here gets SIGBUS with the address.
  * - Where userfaultfd is only allowed for faults from user mode (not root), system calls on memory
  * that is not here fail with EFAULT: touch it first.
+ * - Threads must not be cancelled in these functions.
  * - The region is not inherited by fork.  Do not munmap, mprotect or madvise it.
  * - Peers are not authenticated: use a network that belongs to the cluster.
  *

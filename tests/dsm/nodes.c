@@ -2,7 +2,6 @@
 
 #include "tests/dsm/nodes.h"
 
-#include <check.h>
 #include <stdlib.h>
 #include <sys/mman.h>
 #include <sys/wait.h>
@@ -23,7 +22,7 @@ gpointer
 nodes_share (gsize size)
 {
   gpointer memory = mmap (NULL, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  ck_assert (memory != MAP_FAILED);
+  g_assert_true (memory != MAP_FAILED);
   return memory;
 }
 
@@ -85,15 +84,15 @@ nodes_run_first (const Nodes *nodes, guint n)
   for (guint i = 0; i < n; i++)
     {
       pids[i] = fork ();
-      ck_assert_int_ge (pids[i], 0);
+      g_assert_cmpint (pids[i], >=, 0);
       if (pids[i] == 0)
         _exit (run_node (nodes, i));
     }
   for (guint i = 0; i < n; i++)
     {
       int status;
-      ck_assert_int_eq (waitpid (pids[i], &status, 0), pids[i]);
-      ck_assert_msg (WIFEXITED (status) && WEXITSTATUS (status) == 0,
-                     "node %u ended with status %#x", i, (guint)status);
+      g_assert_cmpint (waitpid (pids[i], &status, 0), ==, pids[i]);
+      if (!WIFEXITED (status) || WEXITSTATUS (status) != 0)
+        g_error ("node %u ended with status %#x", i, (guint)status);
     }
 }

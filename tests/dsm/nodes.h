@@ -19,7 +19,7 @@ typedef struct
   gpointer data; /* what must come back lies in memory of nodes_share */
 } Nodes;
 
-/* Starts them, waits, and fails the test unless all ended with 0. */
+/* Starts them, waits, and aborts unless all ended with 0. */
 void nodes_run (const Nodes *nodes);
 /* Only the first @n: the test plays the others. */
 void nodes_run_first (const Nodes *nodes, guint n);

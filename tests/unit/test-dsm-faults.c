@@ -125,6 +125,22 @@ touching_raises (volatile guint8 *at)
   return (fault_address - at) / CS_DSM_PAGE == 0;
 }
 
+/* Until the process whose number appears in @pid has ended; nobody has waited for it yet. */
+static void
+wait_for_end (guint *pid)
+{
+  char state = '?';
+  while (state != 'Z')
+    {
+      g_usleep (5000);
+      guint number = __atomic_load_n (pid, __ATOMIC_SEQ_CST);
+      g_autofree char *path = g_strdup_printf ("/proc/%u/stat", number);
+      g_autofree char *stat = NULL;
+      if (number != 0 && g_file_get_contents (path, &stat, NULL, NULL))
+        state = strrchr (stat, ')')[2];
+    }
+}
+
 /* Node 2, home of page 2 and lock 2, ends without a word. */
 static int
 run_lost (CsDsm *dsm, guint node, gpointer data)
@@ -134,7 +150,11 @@ run_lost (CsDsm *dsm, guint node, gpointer data)
   if (cs_dsm_barrier (dsm, 0) < 0)
     return 1;
   if (node == 2)
-    _exit (0);
+    {
+      __atomic_store_n ((guint *)data, (guint)getpid (), __ATOMIC_SEQ_CST);
+      _exit (0);
+    }
+  wait_for_end (data);
   if (node == 0 && !touching_raises (memory + 2 * CS_DSM_PAGE))
     return 2;
   if (cs_dsm_lock (dsm, 2) == 0 || errno != EHOSTDOWN)
@@ -162,7 +182,8 @@ START_TEST (lost_peer)
                         .home_block = 1,
                         .ends_alone = true,
                         .lost = on_lost,
-                        .body = run_lost };
+                        .body = run_lost,
+                        .data = nodes_share (sizeof (guint)) };
   nodes_run (&nodes);
 }
 END_TEST
@@ -286,6 +307,7 @@ END_TEST
 static int
 run_beside_liar (CsDsm *dsm, guint node, gpointer data)
 {
+  __atomic_store_n ((guint *)data, 1, __ATOMIC_SEQ_CST);
   if (cs_dsm_barrier (dsm, 0) == 0 || errno != EHOSTDOWN)
     return 1;
   return cs_dsm_close (dsm) < 0 ? 0 : 2;
@@ -302,6 +324,9 @@ lie (void *data)
   };
   int fd = connect_to_node_0 ();
   say (fd, bytes, cs_wire_encode (&frame, bytes));
+  /* Until it is open: else it is lost before that. */
+  while (__atomic_load_n ((guint *)data, __ATOMIC_SEQ_CST) == 0)
+    g_usleep (1000);
   frame = (CsFrame){
     .kind = CS_WIRE_GRANT, .sequence = 1, .id = 1, .content = CS_WIRE_ZEROS, .writer = 1
   };
@@ -312,12 +337,14 @@ lie (void *data)
 
 START_TEST (liar)
 {
-  Nodes nodes = {
-    .nodes = 2, .size = 2 * CS_DSM_PAGE, .ends_alone = true, .body = run_beside_liar
-  };
+  Nodes nodes = { .nodes = 2,
+                  .size = 2 * CS_DSM_PAGE,
+                  .ends_alone = true,
+                  .body = run_beside_liar,
+                  .data = nodes_share (sizeof (guint)) };
   pthread_t thread;
   g_free (nodes_address (0));
-  ck_assert_int_eq (pthread_create (&thread, NULL, lie, NULL), 0);
+  ck_assert_int_eq (pthread_create (&thread, NULL, lie, nodes.data), 0);
   nodes_run_first (&nodes, 1);
   pthread_join (thread, NULL);
 }

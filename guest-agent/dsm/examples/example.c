@@ -2,10 +2,21 @@
 #include "guest-agent/dsm/examples/example.h"
 
 #include <errno.h>
+#include <pthread.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
+
+typedef struct
+{
+  CsDsm *dsm;
+  unsigned long period; /* milliseconds */
+} Quiescing;
+
+static pthread_t quiescer; /* 0: none */
+static int finished;
 
 static void __attribute__ ((noreturn, format (printf, 1, 2))) die (const char *format, ...)
 {
@@ -61,7 +72,7 @@ example_options (const char *program, int argc, char **argv, ExampleOption *opti
       {
         printf ("usage: %s [KEY=VALUE]...\n  node=I nodes=N peers=A.B.C.D:PORT,... net=A.B.C "
                 "port=P agent=PATH "
-                "silence=MS: clusdsm(3)\n",
+                "silence=MS quiesce=MS: clusdsm(3)\n",
                 program);
         for (size_t j = 0; j < n; j++)
           printf ("  %s=N: %s (%lu)\n", options[j].key, options[j].help, options[j].value);
@@ -89,6 +100,35 @@ set_peers (int argc, char **argv, unsigned nodes, unsigned long port)
     }
 }
 
+/* Prepares and resumes every so often, as for a snapshot that nobody takes. */
+static void *
+quiesce_again (void *data)
+{
+  const Quiescing *quiescing = data;
+  for (;;)
+    {
+      for (unsigned long ms = 0; ms < quiescing->period; ms += 10)
+        {
+          if (__atomic_load_n (&finished, __ATOMIC_SEQ_CST))
+            return NULL;
+          usleep (10000);
+        }
+      if (cs_dsm_prepare (quiescing->dsm) < 0 || cs_dsm_wait_ready (quiescing->dsm, 60000) < 0
+          || cs_dsm_resume (quiescing->dsm, NULL, 0) < 0)
+        return NULL;
+    }
+}
+
+static void
+begin_quiescing (CsDsm *dsm, unsigned long period)
+{
+  static Quiescing quiescing;
+  pthread_t thread;
+  quiescing = (Quiescing){ dsm, period };
+  if (period > 0 && pthread_create (&thread, NULL, quiesce_again, &quiescing) == 0)
+    quiescer = thread;
+}
+
 CsDsm *
 example_open (const char *program, int argc, char **argv, size_t size, unsigned *node,
               unsigned *nodes)
@@ -101,6 +141,7 @@ example_open (const char *program, int argc, char **argv, size_t size, unsigned 
     { "nodes", "", options.nodes, 1, CS_DSM_NODES },
     { "port", "", 7400, 1, 65535 },
     { "silence", "", options.silence_ms, 300, 86400000 },
+    { "quiesce", "", 0, 0, 86400000 },
   };
   for (size_t i = 0; i < sizeof own / sizeof own[0]; i++)
     take_number (program, argc, argv, &own[i]);
@@ -116,6 +157,7 @@ example_open (const char *program, int argc, char **argv, size_t size, unsigned 
     die ("%s: %s", program, why);
   if (cs_dsm_participate (dsm, value_of (argc, argv, "agent"), program) < 0)
     fprintf (stderr, "%s: takes no part in snapshots: %s\n", program, strerror (errno));
+  begin_quiescing (dsm, own[4].value);
   return dsm;
 }
 
@@ -144,6 +186,9 @@ example_hash (uint64_t hash, const void *bytes, size_t n)
 void
 example_finish (CsDsm *dsm, uint64_t checksum)
 {
+  __atomic_store_n (&finished, 1, __ATOMIC_SEQ_CST);
+  if (quiescer != 0)
+    pthread_join (quiescer, NULL);
   example_must (cs_dsm_close (dsm), "close");
   printf ("CHECKSUM %016llx\n", (unsigned long long)checksum);
   exit (EXIT_SUCCESS);

@@ -17,6 +17,7 @@ typedef struct
  *     peers=A.B.C.D:P,...    their addresses, or
  *     net=A.B.C port=P       node I is A.B.C.(10+I), as in the demo guest
  *     agent=PATH             the agent's socket
+ *     quiesce=MS             prepares and resumes so often, to measure what that costs
  *     silence=MS             after which a peer that answers nothing is lost
  *
  * Opens a region of @size bytes and takes part in snapshots if there is an agent.  Ends the program
