@@ -61,6 +61,15 @@ work (void *data)
   return NULL;
 }
 
+/* A thread may run into a page that is not here any time: it waits, and nothing is sent. */
+static bool
+is_same (CsDsmStats first, CsDsmStats second)
+{
+  first.read_faults = second.read_faults = 0;
+  first.write_faults = second.write_faults = 0;
+  return memcmp (&first, &second, sizeof first) == 0;
+}
+
 /* All are ready: what each sent the other received, and nothing moves. */
 static void
 check_channels (const Self *self)
@@ -69,7 +78,7 @@ check_channels (const Self *self)
   const CsDsmStats *mine = &world->first[self->node];
   if (mine->transfers != 0)
     violation (world, "a transfer is under way", self->node, self->node);
-  if (memcmp (mine, &world->second[self->node], sizeof *mine) != 0)
+  if (!is_same (*mine, world->second[self->node]))
     violation (world, "something moved after ready", self->node, self->node);
   for (guint i = 0; i < NODES; i++)
     if (i != self->node && mine->sent[i] != world->first[i].received[self->node])
@@ -157,7 +166,7 @@ run_one (CsDsm *dsm, guint node, gpointer data)
       cs_dsm_stats (dsm, &world->first[1]);
       g_usleep (100000);
       cs_dsm_stats (dsm, &world->second[1]);
-      if (memcmp (&world->first[1], &world->second[1], sizeof world->first[1]) != 0)
+      if (!is_same (world->first[1], world->second[1]))
         violation (world, "something moved after ready", 1, 1);
       guint before = world->progress[1];
       cs_dsm_resume (dsm, NULL, 1);
