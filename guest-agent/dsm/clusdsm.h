@@ -129,8 +129,7 @@ extern "C"
 
   /* Takes part in the snapshots that the guest's clusnap-agent announces at @path (NULL: its usual
    * socket) as @name, by a thread of its own, until the DSM is closed.  There need be no agent yet:
-   * it is looked for every second.  ENOSYS: this program was linked without libclusnap-participant.
-   */
+   * it is looked for every second.  EBUSY: it takes part already. */
   int cs_dsm_participate (CsDsm *dsm, const char *path, const char *name);
 
 #pragma GCC visibility pop

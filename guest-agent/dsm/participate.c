@@ -15,14 +15,6 @@
 #include <time.h>
 #include <unistd.h>
 
-/* A program linked without libclusnap-participant runs without being asked. */
-#pragma weak cs_participant_open
-#pragma weak cs_participant_close
-#pragma weak cs_participant_fd
-#pragma weak cs_participant_dispatch
-#pragma weak cs_participant_ready
-#pragma weak cs_participant_identity
-
 #define AGENT_AGAIN 1000 /* milliseconds between attempts to find the agent again */
 
 _Static_assert(CS_PARTICIPANT_NAME == CS_DSM_NAME, "a VM's name has one length");
@@ -197,9 +189,9 @@ stop (void *data)
 int
 cs_dsm_participate (CsDsm *dsm, const char *path, const char *name)
 {
-  if (cs_participant_open == NULL || dsm->stop_participating != NULL)
+  if (dsm->stop_participating != NULL)
     {
-      errno = cs_participant_open == NULL ? ENOSYS : EBUSY;
+      errno = EBUSY;
       return -1;
     }
   Participation *self = calloc (1, sizeof *self);

@@ -6,7 +6,15 @@
 expect 3 deps nowhere
 expect 0 cluster create demo vm1 vm2 vm3
 expect 2 deps
-start_fake
+# Two that depend on each other, and one without counters that depends on the first; the rest lies before a snapshot.
+start_fake 'deps.show=result:{"vms":[
+    {"name":"vm1","running":true,"counted":true,"sequence":3,"line":[],
+     "dependencies":[{"vm":"vm2","interval":3,"sources":["flows"],"recent":["flows"],"frames":12}]},
+    {"name":"vm2","running":true,"counted":true,"sequence":3,"line":[],
+     "dependencies":[{"vm":"vm1","interval":3,"sources":["agent","flows"],"recent":["agent","flows"],"frames":10}]},
+    {"name":"vm3","running":false,"counted":false,"problem":"it has no tap","sequence":3,"line":[],
+     "dependencies":[{"vm":"vm1","interval":3,"sources":["agent"],"recent":["agent"]},
+                     {"vm":"vm2","interval":1,"sources":["flows"]}]}]}'
 
 expect 0 deps demo
 for text in both forward flows agent "it has no tap" 12 10; do

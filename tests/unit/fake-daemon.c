@@ -297,15 +297,6 @@ static const struct
     "\"sequence\":3,\"line\":[],\"dependencies\":[{\"vm\":\"vm2\",\"interval\":2,\"sources\":"
     "[\"flows\",\"agent\"]}],"
     "\"stats\":{\"pause\":9100,\"pages-captured\":12}}]}}" },
-  { "deps.show", false,
-    "{\"vms\":[{\"name\":\"vm1\",\"running\":true,\"counted\":true,\"sequence\":3,\"line\":[],"
-    "\"dependencies\":[{\"vm\":\"vm2\",\"interval\":3,\"sources\":[\"flows\"],\"recent\":"
-    "[\"flows\"],\"frames\":12}]},{\"name\":\"vm2\",\"running\":true,\"counted\":true,"
-    "\"sequence\":3,\"line\":[],\"dependencies\":[{\"vm\":\"vm1\",\"interval\":3,\"sources\":"
-    "[\"agent\",\"flows\"],\"recent\":[\"agent\",\"flows\"],\"frames\":10}]},{\"name\":\"vm3\","
-    "\"running\":false,\"counted\":false,\"problem\":\"it has no tap\",\"sequence\":3,\"line\":[],"
-    "\"dependencies\":[{\"vm\":\"vm1\",\"interval\":3,\"sources\":[\"agent\"],\"recent\":"
-    "[\"agent\"]},{\"vm\":\"vm2\",\"interval\":1,\"sources\":[\"flows\"]}]}]}" },
   { "deps.forget", false, "{}" },
   { "clone.show", false,
     "{\"name\":\"lab\",\"state\":\"running\",\"directory\":\"/c\",\"memory\":12582912,"
