@@ -67,7 +67,7 @@ void cs_daemon_recover (CsDaemon *daemon);
 /* Watches over @vm's restore (vm->filling) until all its memory is there. */
 void cs_daemon_watch_filling (CsDaemon *daemon, CsVm *vm);
 
-/* Methods, by file: rpc-store.c, snapshot.c, restore-job.c, rpc-rollback.c,
+/* Methods, by file: rpc-store.c, snapshot*.c, restore-job.c, rpc-rollback.c,
  * rpc-vm.c, rpc-deps.c */
 json_object *cs_rpc_hello (CsRpcPeer *peer, json_object *params, GError **error);
 json_object *cs_rpc_vm_info (CsRpcPeer *peer, json_object *params, GError **error);
