@@ -1,5 +1,5 @@
-/* What the files of CsClusterLines share: cluster-lines.c, cluster-lines-cut.c,
- * cluster-lines-account.c, cluster-lines-file.c. */
+/* What the files of CsClusterLines share: cluster-lines.c, cluster-lines-look.c,
+ * cluster-lines-cut.c, cluster-lines-account.c, cluster-lines-file.c. */
 #ifndef CS_VMM_CLUSTER_LINES_PRIVATE_H
 #define CS_VMM_CLUSTER_LINES_PRIVATE_H
 
@@ -63,10 +63,12 @@ struct CsClusterLines
 CsLineMember *cs_line_member_new (const char *name);
 void cs_line_member_free (CsLineMember *member);
 CsWatch *cs_watch_new (guint index, guint64 netns, guint64 handle);
+void cs_watch_free (gpointer watch);
 CsLineMember *cs_cluster_lines_member (const CsClusterLines *lines, const char *name);
 bool cs_line_member_is_alive (const CsLineMember *member);
 
-/* With change_lock only.  Ends the watches (taken); namespaces without any lose their table. */
+/* cluster-lines-look.c.  With change_lock only.  Ends the watches (taken); namespaces without any
+ * lose their table. */
 void cs_cluster_lines_unwatch (CsClusterLines *lines, GPtrArray *watches);
 
 /* cluster-lines-account.c.  Namespace -> GPtrArray of CsFlowSet. */
