@@ -10,6 +10,8 @@
 #   fail TEXT                  ends the test as failed
 #   skip TEXT                  ends it as skipped (77), saying why
 #   note TEXT                  a line on stderr
+#   test_parts "A B" "C D"     the parts of a long test that are to run: all, or A and B where $CLUSNAP_TEST_QUICK is
+#                              set, or those that $CLUSNAP_TEST_PARTS names
 #   requires COMMAND...        skips unless all of them are there
 #   requires_root              skips unless root
 #   on_exit COMMAND ARG...     pushes onto the cleanup stack; runs last in, first out, also on signals
@@ -95,6 +97,12 @@ builddir=$(cd "${builddir:-.}" && pwd)
 fail() {
     echo "FAIL: $*" >&2
     exit 1
+}
+
+test_parts() {
+    local parts="$1 $2"
+    [ -z "${CLUSNAP_TEST_QUICK:-}" ] || parts=$1
+    echo "${CLUSNAP_TEST_PARTS:-$parts}"
 }
 
 skip() {

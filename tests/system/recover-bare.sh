@@ -2,7 +2,7 @@
 # Only who must goes back: four guests in two pairs that exchange numbered messages, each pair by itself (the cut
 # probe).  One guest is killed; its partner goes back with it to their snapshot, and the other pair is not stopped for
 # a moment: no STOP of its QEMUs, no message missing, no counter set back.
-# CLUSNAP_TEST_PARTS chooses parts: group both crash coordinated independent.
+# CLUSNAP_TEST_PARTS chooses parts: group crash both coordinated independent.
 # shellcheck source=tests/lib-faults.sh
 . "${srcdir:-.}/tests/lib-faults.sh"
 # shellcheck source=tests/lib-recover.sh
@@ -108,7 +108,7 @@ independent() {
     recover_progress
 }
 
-for part in ${CLUSNAP_TEST_PARTS:-group both crash coordinated independent}; do
+for part in $(test_parts "group crash" "both coordinated independent"); do
     "$part"
 done
 clusnap -q snapshot verify c >/dev/null

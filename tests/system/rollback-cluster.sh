@@ -210,7 +210,7 @@ all_apply() {
     [ "$(grep -l '"phase":"apply"' "$clusnapd_directory"/journal/*.rollback 2>/dev/null | wc -l)" -eq 3 ]
 }
 
-for part in ${CLUSNAP_TEST_PARTS:-back error crash hang}; do
+for part in $(test_parts "back crash" "error hang"); do
     "$part"
 done
 clusnap -q snapshot verify c >/dev/null
