@@ -88,6 +88,22 @@ check_channels (const Self *self)
       violation (world, "a frame is not acknowledged", self->node, i);
 }
 
+/* Who was ready early has answered the others since: that these have it may not be known yet. */
+static void
+wait_acknowledged (const Self *self)
+{
+  gint64 end = g_get_monotonic_time () + READY_MS * 1000;
+  bool all = false;
+  while (!all && g_get_monotonic_time () < end)
+    {
+      CsDsmStats stats;
+      cs_dsm_stats (self->dsm, &stats);
+      all = memcmp (stats.sent, stats.acknowledged, sizeof stats.sent) == 0;
+      if (!all)
+        g_usleep (1000);
+    }
+}
+
 static void
 round_of_all (const Self *self, guint round)
 {
@@ -100,6 +116,8 @@ round_of_all (const Self *self, guint round)
   g_usleep (self->node * 1000);
   if (cs_dsm_prepare (self->dsm) < 0 || cs_dsm_wait_ready (self->dsm, READY_MS) < 0)
     violation (world, "not ready", self->node, round);
+  nodes_meet (&world->meetings, NODES);
+  wait_acknowledged (self);
   nodes_meet (&world->meetings, NODES);
   cs_dsm_stats (self->dsm, &world->first[self->node]);
   g_usleep (20000);
