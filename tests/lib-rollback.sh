@@ -30,6 +30,7 @@ guest_goes_on() {
     wait_for 60 state_lines_passed $((before + 2)) || fail "the guest does not go on ($1)"
     if grep -q VIOLATION "$cluster_directory/0.log"; then
         grep VIOLATION "$cluster_directory/0.log" >&2
+        cat "$cluster_directory/0.stderr" >&2
         fail "the guest found wrong memory or disks ($1)"
     fi
 }
