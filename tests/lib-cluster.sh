@@ -357,6 +357,12 @@ vm_kill() {
     pid=$(vm_pid "$1") || return 0
     kill -9 "$pid"
     wait_for 30 vm_is_gone "$1" || fail "node $1 cannot be killed"
+    wait_for 30 vm_process_has_ended "$pid" || fail "node $1 does not end"
+}
+
+# A process that is ending has no arguments any more, and is there for others yet.
+vm_process_has_ended() {
+    ! grep -q '^State:[[:space:]]*[^ZX]' "/proc/$1/status" 2>/dev/null
 }
 
 # QEMU drops what it has not taken yet when the connection ends: so that lingers.
