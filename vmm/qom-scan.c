@@ -3,6 +3,7 @@
 #include "vmm/qom-scan.h"
 
 #include "common/error.h"
+#include "vmm/network-listing.h"
 
 #include <string.h>
 
@@ -79,35 +80,28 @@ cs_qom_scan_devices (CsMonitor *monitor, GError **error)
   return true;
 }
 
-/* Lines: "net0: index=0,type=vhost-user,..." with blanks and "\" before a peer's. */
 char *
 cs_qom_refused_netdev (const char *text)
 {
   g_auto (GStrv) lines = g_strsplit (text, "\n", -1);
   for (char **line = lines; *line != NULL; line++)
     {
-      const char *begin = *line + strspn (*line, " \\");
-      const char *colon = strstr (begin, ": index=");
-      const char *type = colon != NULL ? strstr (colon, ",type=") : NULL;
-      if (type == NULL)
-        continue;
-      type += strlen (",type=");
-      if (g_str_has_prefix (type, "vhost-user") || g_str_has_prefix (type, "vhost-vdpa"))
-        return g_strndup (begin, (gsize)(colon - begin));
+      g_autofree char *id = NULL;
+      const char *type;
+      if (cs_network_listing_parse (*line, &id, &type)
+          && (g_str_has_prefix (type, "vhost-user") || g_str_has_prefix (type, "vhost-vdpa")))
+        return g_steal_pointer (&id);
     }
   return NULL;
 }
 
-/* Network backends are no QOM objects, and only HMP lists them. */
 bool
 cs_qom_scan_netdevs (CsMonitor *monitor, GError **error)
 {
-  json_object *text = NULL, *arguments = json_object_new_object ();
-  json_object_object_add (arguments, "command-line", json_object_new_string ("info network"));
-  if (!cs_monitor_execute (monitor, "human-monitor-command", arguments, &text, error))
+  g_autofree char *text = cs_network_listing_query (monitor, error);
+  if (text == NULL)
     return false;
-  g_autofree char *id = cs_qom_refused_netdev (json_object_get_string (text));
-  json_object_put (text);
+  g_autofree char *id = cs_qom_refused_netdev (text);
   if (id == NULL)
     return true;
   g_set_error (error, CS_ERROR, CS_ERROR_REFUSED,

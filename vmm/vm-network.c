@@ -4,6 +4,7 @@
 
 #include "common/error.h"
 #include "vmm/flow-listing.h"
+#include "vmm/network-listing.h"
 #include "vmm/process.h"
 
 #include <string.h>
@@ -36,8 +37,6 @@ add_mac (const char *line, GArray *macs)
     g_array_append_val (macs, mac);
 }
 
-/* Lines: "vnet: index=0,type=nic,model=virtio-net-pci,macaddr=52:…", " \ net: index=0,type=tap,…"
- */
 char *
 cs_vm_network_parse (const char *text, GArray *macs, bool *has_tap)
 {
@@ -46,17 +45,15 @@ cs_vm_network_parse (const char *text, GArray *macs, bool *has_tap)
   *has_tap = false;
   for (char **line = lines; *line != NULL; line++)
     {
-      const char *begin = *line + strspn (*line, " \\");
-      const char *colon = strstr (begin, ": index=");
-      const char *type = colon != NULL ? strstr (colon, ",type=") : NULL;
-      if (type == NULL)
+      g_autofree char *id = NULL;
+      const char *type;
+      if (!cs_network_listing_parse (*line, &id, &type))
         continue;
-      type += strlen (",type=");
       if (g_str_has_prefix (type, "nic"))
         add_mac (type, macs);
       *has_tap = *has_tap || g_str_has_prefix (type, "tap");
       if (!is_harmless (type) && uncounted == NULL)
-        uncounted = g_strndup (begin, (gsize)(colon - begin));
+        uncounted = g_steal_pointer (&id);
     }
   return g_steal_pointer (&uncounted);
 }
@@ -65,13 +62,10 @@ static bool
 ask (CsMonitor *monitor, CsVmNetwork *network, GError **error)
 {
   bool has_tap;
-  json_object *text = NULL, *arguments = json_object_new_object ();
-  json_object_object_add (arguments, "command-line", json_object_new_string ("info network"));
-  if (!cs_monitor_execute (monitor, "human-monitor-command", arguments, &text, error))
+  g_autofree char *text = cs_network_listing_query (monitor, error);
+  if (text == NULL)
     return false;
-  g_autofree char *uncounted =
-      cs_vm_network_parse (json_object_get_string (text), network->macs, &has_tap);
-  json_object_put (text);
+  g_autofree char *uncounted = cs_vm_network_parse (text, network->macs, &has_tap);
   network->countable = uncounted == NULL && (!has_tap || network->taps->len > 0);
   if (uncounted != NULL)
     network->problem = g_strdup_printf ("frames through network backend '%s' cannot be counted, "
