@@ -42,24 +42,30 @@ needs_redo (const GPtrArray *entries)
   return names != NULL && json_object_array_length (names) == entries->len;
 }
 
-static bool
-redo (CsDaemon *daemon, json_object *entry, GError **error)
+/* The job that @entry tells of. */
+static CsHostRollback *
+job_of (CsDaemon *daemon, json_object *entry, GError **error)
 {
   const char *path = cs_json_string (entry, "store");
   const char *cluster = cs_json_string (entry, "cluster");
   CsStore *store = cs_daemon_store (daemon, path ? path : "", error);
-  if (store == NULL)
-    return false;
-  g_autoptr (CsHostRollback) job = cs_host_rollback_new (daemon, store, cluster ? cluster : "",
-                                                         cs_json_string (entry, "snapshot"),
-                                                         cs_json_array (entry, "vms"), error);
+  return store != NULL ? cs_host_rollback_new (daemon, store, cluster ? cluster : "",
+                                               cs_json_string (entry, "snapshot"),
+                                               cs_json_array (entry, "vms"), error)
+                       : NULL;
+}
+
+static bool
+redo (CsDaemon *daemon, json_object *entry, GError **error)
+{
+  g_autoptr (CsHostRollback) job = job_of (daemon, entry, error);
   if (job == NULL)
     return false;
   job->pause_deadline = RECOVERY_DEADLINE;
   if (!cs_host_rollback_redo (job, error) || !cs_host_rollback_release (job, error))
     return false;
   g_message ("took %u VM(s) back to %s of cluster '%s', as a clusnapd before us had begun",
-             job->vms->len, job->target, cluster);
+             job->vms->len, job->target, job->cluster);
   return true;
 }
 
@@ -69,19 +75,11 @@ redo_lines (CsDaemon *daemon, const GPtrArray *entries)
 {
   g_autoptr (GError) error = NULL;
   json_object *entry = g_ptr_array_index (entries, 0);
-  const char *path = cs_json_string (entry, "store");
-  const char *cluster = cs_json_string (entry, "cluster");
-  const char *snapshot = cs_json_string (entry, "snapshot");
-  CsStore *store = cs_daemon_store (daemon, path ? path : "", &error);
-  g_autoptr (CsHostRollback) job =
-      store != NULL
-          ? cs_host_rollback_new (daemon, store, cluster ? cluster : "", snapshot ? snapshot : "",
-                                  cs_json_array (entry, "vms"), &error)
-          : NULL;
+  g_autoptr (CsHostRollback) job = job_of (daemon, entry, &error);
   if (job == NULL)
     {
-      g_warning ("who depends on whom in cluster '%s' is as before its rollback: %s", cluster,
-                 error->message);
+      g_warning ("who depends on whom in cluster '%s' is as before its rollback: %s",
+                 cs_json_string (entry, "cluster"), error->message);
       return;
     }
   cs_host_rollback_begin_branches (job);
