@@ -226,7 +226,6 @@ cs_agent_end (CsAgent *agent, GError **error)
 {
   g_autoptr (CsJson) result = NULL;
   g_autoptr (GError) failure = NULL;
-  json_object *held = NULL;
   if (agent->resumed_at == 0 || agent->ended)
     return true;
   agent->ended = true;
@@ -237,8 +236,7 @@ cs_agent_end (CsAgent *agent, GError **error)
   bool answered =
       agent->resume_is_sent && cs_agent_await (&agent->talk, agent->id, &result, &failure);
   disconnect (agent);
-  if (answered && json_object_object_get_ex (result, "held", &held)
-      && json_object_is_type (held, json_type_boolean) && json_object_get_boolean (held))
+  if (answered && cs_json_true (result, "held"))
     return true;
   if (answered)
     set_state (agent, "went on by itself before the snapshot was taken: that took too long");

@@ -9,6 +9,9 @@
 
 typedef struct CsAgent CsAgent;
 
+/* us that an agent may take for putting its guest right: it is just faulting its memory in. */
+#define CS_AGENT_AFTER_RESTORE_LIMIT (30 * G_USEC_PER_SEC)
+
 /* X (symbol, name on the wire and in cluster files) */
 #define CS_AGENT_POLICY_TABLE(X)                                                                   \
   X (AUTO, "auto")         /* asked where there is one; if it fails the snapshot goes on */        \

@@ -11,7 +11,6 @@
 enum
 {
   READ_AHEAD = 256 * 1024 * 1024,
-  AFTER_RESTORE_LIMIT = 30000000, /* us: an agent may just be faulting its memory in */
   ENGINE_GRACE = 30000000, /* us: the job keeps the deadline; none drops out once it has decided */
 };
 
@@ -223,27 +222,37 @@ cs_rollback_vm_resume (gpointer data, GError **error)
   return true;
 }
 
+/* The monitor of a VM that runs again, until close_monitor: the engine has closed its own. */
+static CsMonitor *
+open_monitor (CsRollbackVm *vm, GError **error)
+{
+  if (vm->cold != NULL)
+    return cs_cold_restore_monitor (vm->cold);
+  return cs_vm_open (vm->member.vm, error) ? cs_vm_monitor (vm->member.vm) : NULL;
+}
+
+static void
+close_monitor (CsRollbackVm *vm)
+{
+  if (vm->cold == NULL)
+    cs_vm_close (vm->member.vm);
+}
+
 bool
 cs_rollback_vm_after_restore (gpointer data, GError **error)
 {
   CsRollbackVm *vm = data;
-  CsVm *own = vm->member.vm;
+  const char *name = cs_rollback_vm_name (vm);
   g_autoptr (GError) failure = NULL;
   if (is_lost (vm) || vm->resumed_at == 0)
     return true;
-  gint64 deadline = g_get_monotonic_time () + AFTER_RESTORE_LIMIT;
-  if (vm->cold != NULL)
-    vm->agent = cs_agent_after_restore (cs_cold_restore_monitor (vm->cold), own->ref->name,
-                                        vm->interval, deadline);
-  else if (cs_vm_open (own, &failure))
-    {
-      vm->agent =
-          cs_agent_after_restore (cs_vm_monitor (own), own->ref->name, vm->interval, deadline);
-      cs_vm_close (own);
-    }
+  CsMonitor *monitor = open_monitor (vm, &failure);
+  if (monitor != NULL)
+    vm->agent = cs_agent_after_restore (monitor, name, vm->interval,
+                                        g_get_monotonic_time () + CS_AGENT_AFTER_RESTORE_LIMIT);
   else
-    g_warning ("VM '%s': its agent cannot be told of the rollback: %s", own->ref->name,
-               failure->message);
+    g_warning ("VM '%s': its agent cannot be told of the rollback: %s", name, failure->message);
+  close_monitor (vm);
   return true;
 }
 
@@ -251,18 +260,15 @@ bool
 cs_rollback_vm_set_time (gpointer data, GError **error)
 {
   CsRollbackVm *vm = data;
-  CsVm *own = vm->member.vm;
   g_autoptr (GError) reason = NULL;
   if (vm->failure != NULL)
     return true;
-  /* The engine has closed its monitor. */
-  bool set = (vm->cold != NULL || cs_vm_open (own, &reason))
+  CsMonitor *monitor = open_monitor (vm, &reason);
+  bool set = monitor != NULL
              && cs_guest_agent_set_time (
-                 vm->cold != NULL ? cs_cold_restore_monitor (vm->cold) : cs_vm_monitor (own),
-                 g_get_monotonic_time () + CS_GUEST_AGENT_TIME_LIMIT, &reason);
+                 monitor, g_get_monotonic_time () + CS_GUEST_AGENT_TIME_LIMIT, &reason);
   vm->time = g_strdup (set ? "set" : reason->message);
-  if (vm->cold == NULL)
-    cs_vm_close (own);
+  close_monitor (vm);
   return true;
 }
 

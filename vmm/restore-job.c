@@ -19,8 +19,6 @@
 #include "vmm/job-lines.h"
 #include "vmm/manifest-vms.h"
 
-/* What clusnap-agent may take for putting its guest right: it is just faulting its memory in. */
-#define AFTER_RESTORE_LIMIT (30 * G_USEC_PER_SEC)
 #define FILL_RATE_MAX 1000000
 
 typedef struct
@@ -389,9 +387,9 @@ static bool
 after_restore_one (gpointer data, GError **error)
 {
   Participant *one = data;
-  one->agent =
-      cs_agent_after_restore (cs_cold_restore_monitor (one->restore), one->member.vm->ref->name,
-                              one->interval, g_get_monotonic_time () + AFTER_RESTORE_LIMIT);
+  one->agent = cs_agent_after_restore (cs_cold_restore_monitor (one->restore),
+                                       one->member.vm->ref->name, one->interval,
+                                       g_get_monotonic_time () + CS_AGENT_AFTER_RESTORE_LIMIT);
   return true;
 }
 
