@@ -66,33 +66,49 @@ cs_directory_sync_of (const char *path, GError **error)
   return true;
 }
 
+static bool
+rename_to (const char *temporary, const char *path, bool replace, GError **error)
+{
+  if (renameat2 (AT_FDCWD, temporary, AT_FDCWD, path, replace ? 0 : RENAME_NOREPLACE) == 0)
+    return true;
+  if (errno != EEXIST)
+    return cs_error_set_errno (error, errno, "cannot rename '%s' to '%s'", temporary, path);
+  g_set_error (error, CS_ERROR, CS_ERROR_EXISTS, "'%s' exists already", path);
+  return false;
+}
+
 bool
 cs_file_commit_fd (int fd, const char *temporary, const char *path, bool replace, GError **error)
 {
   if (fsync (fd) < 0)
     return cs_error_set_errno (error, errno, "cannot flush '%s'", temporary);
-  if (renameat2 (AT_FDCWD, temporary, AT_FDCWD, path, replace ? 0 : RENAME_NOREPLACE) < 0)
-    {
-      if (errno == EEXIST)
-        {
-          g_set_error (error, CS_ERROR, CS_ERROR_EXISTS, "'%s' exists already", path);
-          return false;
-        }
-      return cs_error_set_errno (error, errno, "cannot rename '%s' to '%s'", temporary, path);
-    }
-  return cs_directory_sync_of (path, error);
+  return rename_to (temporary, path, replace, error) && cs_directory_sync_of (path, error);
 }
 
-bool
-cs_file_commit (const char *path, const void *data, gsize length, bool replace, GError **error)
+static bool
+write_beside (const char *path, const void *data, gsize length, bool replace, bool durable,
+              GError **error)
 {
   g_autofree char *temporary = g_strdup_printf ("%s.%d.%08x.tmp", path, getpid (), g_random_int ());
   cs_autofd int fd = open (temporary, O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC, 0600);
   if (fd < 0)
     return cs_error_set_errno (error, errno, "cannot create '%s'", temporary);
   if (cs_fd_write_all (fd, data, length, -1, temporary, error)
-      && cs_file_commit_fd (fd, temporary, path, replace, error))
+      && (durable ? cs_file_commit_fd (fd, temporary, path, replace, error)
+                  : rename_to (temporary, path, replace, error)))
     return true;
   unlink (temporary);
   return false;
+}
+
+bool
+cs_file_commit (const char *path, const void *data, gsize length, bool replace, GError **error)
+{
+  return write_beside (path, data, length, replace, true, error);
+}
+
+bool
+cs_file_replace (const char *path, const void *data, gsize length, GError **error)
+{
+  return write_beside (path, data, length, true, false, error);
 }

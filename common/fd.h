@@ -49,6 +49,10 @@ bool cs_file_commit (const char *path, const void *data, gsize length, bool repl
 bool cs_file_commit_fd (int fd, const char *temporary, const char *path, bool replace,
                         GError **error);
 
+/* The same for what tells of processes and need not outlive the host: whoever reads @path finds the
+ * old or the whole new content, whenever we die, but nothing waits for a disk. */
+bool cs_file_replace (const char *path, const void *data, gsize length, GError **error);
+
 /* fsync of the directory that holds @path. */
 bool cs_directory_sync_of (const char *path, GError **error);
 

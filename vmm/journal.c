@@ -69,7 +69,7 @@ cs_journal_add (CsJournal *journal, const char *kind, const CsVmRef *ref, pid_t 
                           json_object_new_uint64 (cs_process_start_time (pid)));
   const char *text = json_object_to_json_string_ext (entry, JSON_C_TO_STRING_PLAIN);
   g_autofree char *path = entry_path (journal, kind, ref);
-  bool written = cs_file_commit (path, text, strlen (text), true, error);
+  bool written = cs_file_replace (path, text, strlen (text), error);
   json_object_put (entry);
   return written;
 }
@@ -93,7 +93,7 @@ bool
 cs_journal_mark (CsJournal *journal, const char *job, GError **error)
 {
   g_autofree char *path = mark_path (journal, job);
-  return cs_file_commit (path, "{}", 2, true, error);
+  return cs_file_replace (path, "{}", 2, error);
 }
 
 void
@@ -118,7 +118,7 @@ cs_journal_sweep_unfinished (CsJournal *journal)
   for (const char *name; listing != NULL && (name = g_dir_read_name (listing)) != NULL;)
     {
       g_autofree char *path = g_build_filename (journal->directory, name, NULL);
-      /* cs_file_commit's; an entry's own name never ends so. */
+      /* cs_file_replace's; an entry's own name never ends so. */
       if (g_str_has_suffix (name, ".tmp") && unlink (path) < 0 && errno != ENOENT)
         g_warning ("cannot remove '%s': %s", path, g_strerror (errno));
     }

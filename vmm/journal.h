@@ -1,8 +1,8 @@
 /* What a clusnapd that was killed must make good when it starts again.
  *
- * One small file per VM in the journal's directory (on a file system that need not outlive the
- * host: the guests do not either), written before anything is done to the VM and removed when it is
- * undone:
+ * One small file per VM in the journal's directory, written before anything is done to the VM and
+ * removed when it is undone.  It need not outlive the host, since the guests do not either: nothing
+ * waits for a disk, also in a pause.
  *
  *   KEY.pause     {"vm": ref, "pid": n, "start-time": n}
  *                 we stop and resume this VM, or have things of ours in it

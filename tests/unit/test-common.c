@@ -78,6 +78,10 @@ START_TEST (commit_is_exclusive_unless_told)
   ck_assert (cs_file_commit (path, "three", 5, true, &error));
   ck_assert (g_file_get_contents (path, &content, NULL, NULL));
   ck_assert_str_eq (content, "three");
+  g_clear_pointer (&content, g_free);
+  ck_assert (cs_file_replace (path, "four", 4, &error));
+  ck_assert (g_file_get_contents (path, &content, NULL, NULL));
+  ck_assert_str_eq (content, "four");
   g_autoptr (GDir) listing = g_dir_open (directory, 0, NULL);
   ck_assert_str_eq (g_dir_read_name (listing), "file");
   ck_assert_ptr_null (g_dir_read_name (listing));
