@@ -95,6 +95,44 @@ cs_image_neighbours (const CsImage *image, guint volume, guint64 page, guint64 w
     ++*count;
 }
 
+/* The numbers of the frames, over all segments, that hold a page of @pages.  Free with
+ * g_hash_table_unref. */
+static GHashTable *
+frames_of (const CsPageMap *map, const CsBitmap *pages)
+{
+  GHashTable *frames = g_hash_table_new_full (g_int64_hash, g_int64_equal, g_free, NULL);
+  guint64 last = 0;
+  for (guint64 first = 0, count; cs_bitmap_next_run (pages, first, &first, &count); first += count)
+    for (guint64 page = first; page < first + count; page++)
+      {
+        guint64 frame = cs_page_map_get (map, page) / CS_FRAME_PAGES;
+        if (frame != last && frame != 0)
+          g_hash_table_add (frames, g_memdup2 (&frame, sizeof frame));
+        last = frame;
+      }
+  return frames;
+}
+
+void
+cs_image_add_frame_mates (const CsImage *image, guint volume, CsBitmap *pages)
+{
+  const CsPageMap *map = cs_image_volume (image, volume)->map;
+  g_autoptr (GHashTable) frames = frames_of (map, pages);
+  guint64 last = 0;
+  bool wanted = false;
+  /* Neighbours are mostly in one frame. */
+  for (guint64 page = 0; g_hash_table_size (frames) > 0 && cs_page_map_next (map, page, &page);
+       page++)
+    {
+      guint64 frame = cs_page_map_get (map, page) / CS_FRAME_PAGES;
+      if (frame != last)
+        wanted = g_hash_table_contains (frames, &frame);
+      last = frame;
+      if (wanted)
+        cs_bitmap_set_range (pages, page, 1);
+    }
+}
+
 GBytes *
 cs_image_read_bytes (CsImage *image, guint volume, GError **error)
 {

@@ -10,6 +10,7 @@
 #ifndef CS_IMAGES_IMAGE_H
 #define CS_IMAGES_IMAGE_H
 
+#include "common/bitmap.h"
 #include "images/store.h"
 
 #define CS_PAGE_SIZE 4096
@@ -106,6 +107,10 @@ bool cs_image_read (CsImage *image, guint volume, guint64 page, guint64 count, v
  * that it is in.  Either all of them are zero, or none is. */
 void cs_image_neighbours (const CsImage *image, guint volume, guint64 page, guint64 window,
                           guint64 *first, guint64 *count);
+
+/* Adds to @pages (a bit for each page of @volume) those that lie in the same frames: who needs them
+ * later has read and decompressed them already. */
+void cs_image_add_frame_mates (const CsImage *image, guint volume, CsBitmap *pages);
 
 /* Reads a whole volume, cut to its length. */
 GBytes *cs_image_read_bytes (CsImage *image, guint volume, GError **error);

@@ -139,6 +139,12 @@ cs_held_pages_read (CsHeldPages *held, guint volume, CsBitmap *wanted, GError **
   return true;
 }
 
+guint64
+cs_held_pages_room (const CsHeldPages *held)
+{
+  return held->budget;
+}
+
 bool
 cs_held_pages_next (const CsHeldPages *held, guint volume, guint *next, const GArray **runs,
                     const guint8 **data)

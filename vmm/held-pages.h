@@ -16,6 +16,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsHeldPages, cs_held_pages_free)
 /* Reads the pages of @wanted, none of them zero, of @volume into one piece, as many as the budget
  * allows: takes those it could not read out of @wanted. */
 bool cs_held_pages_read (CsHeldPages *held, guint volume, CsBitmap *wanted, GError **error);
+/* How many more pages the budget allows. */
+guint64 cs_held_pages_room (const CsHeldPages *held);
 
 /* The pieces of @volume, in the order in which they were read: true and its runs, whose pages lie
  * in

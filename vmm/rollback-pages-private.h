@@ -8,15 +8,16 @@
 typedef struct
 {
   const CsRamBlock *info;
-  guint index;        /* in the tracker, once that is known */
-  guint volume;       /* of the target */
-  bool tracked;       /* before the rollback */
-  bool looked;        /* for pages that were discarded and read */
-  bool whole;         /* nothing is known about what changed */
-  CsBitmap *differs;  /* between the images; with what was carried over */
-  CsBitmap *nonzero;  /* in the target */
-  CsBitmap *held;     /* read ahead to be written */
-  CsBitmap *consumed; /* by the scan of the pause */
+  guint index;       /* in the tracker, once that is known */
+  guint volume;      /* of the target */
+  bool tracked;      /* before the rollback */
+  bool looked;       /* for pages that were discarded and read */
+  bool whole;        /* nothing is known about what changed */
+  CsBitmap *differs; /* between the images; with what was carried over */
+  CsBitmap *nonzero; /* in the target */
+  CsBitmap *held;    /* content is in memory */
+  CsBitmap
+      *written; /* as the tracker says: by the guest; then by us; then by loading the devices */
   CsBitmap *todo;
   CsBitmap *scratch, *other; /* of use within one function */
 } CsRollbackBlock;
@@ -24,20 +25,20 @@ typedef struct
 struct CsRollbackPages
 {
   CsRollbackPagesOptions options;
-  GArray *blocks;     /* of CsRollbackBlock, in the order of options.blocks */
-  CsHeldPages *held;  /* of what is to be written */
-  CsHeldPages *spare; /* of what loading the devices is likely to overwrite */
+  GArray *blocks; /* of CsRollbackBlock, in the order of options.blocks */
+  CsHeldPages *held;
 
   /* The pause's room, populated before. */
   guint8 *staging;
-  GArray *runs;    /* of CsPageRun: what is in staging */
-  GArray *offsets; /* of guint64 */
-  guint64 *late;   /* page numbers */
+  GArray *runs;      /* of CsPageRun: what is in staging, or held and written next */
+  GArray *offsets;   /* of guint64: in staging */
+  const void **data; /* of each run that is held */
+  guint64 *late;     /* page numbers */
 };
 
 enum
 {
-  CS_ROLLBACK_STAGING = 1024, /* pages */
+  CS_ROLLBACK_STAGING = 1024, /* pages; runs */
 };
 
 static inline CsRollbackBlock *

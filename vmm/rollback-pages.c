@@ -27,10 +27,13 @@
  * Where nothing is known (no tracker, no base, another block than before) the block is written as a
  * whole.
  *
- * What is written is read ahead while the VM runs, in the store's order, into pieces of memory
- * which the pause hands to process_vm_writev as they are; what became dirty in the meantime is read
- * in the pause.  A page that was read ahead stays one that must be written: all sets above only
- * grow, but for pages that QEMU brings back, which are dirty then.
+ * What will be written is read ahead while the VM runs, in the store's order, into pieces of memory
+ * from which the pause writes; with it comes what the store holds in the same frames, so that of
+ * what becomes dirty in the meantime little has to be read, and decompressed, in the pause.
+ *
+ * In the pause the tracker is only looked at (cs_tracker_peek): dirty pages stay unprotected, and
+ * are written without a fault each; and nothing was consumed when the VM runs on after all (rule
+ * 3). What was written is consumed and protected in one scan afterwards.
  */
 #include "config.h"
 
@@ -44,8 +47,8 @@
 
 enum
 {
-  SPARE_BLOCK = 512 * 1024, /* blocks up to this length are ROMs and tables */
-  SPARE_TOTAL = 4 * 1024 * 1024,
+  TABLES_BLOCK = 512 * 1024, /* blocks up to this length are ROMs and tables */
+  TABLES_TOTAL = 4 * 1024 * 1024,
 };
 
 static void
@@ -55,7 +58,7 @@ block_clear (gpointer data)
   cs_bitmap_free (block->differs);
   cs_bitmap_free (block->nonzero);
   cs_bitmap_free (block->held);
-  cs_bitmap_free (block->consumed);
+  cs_bitmap_free (block->written);
   cs_bitmap_free (block->todo);
   cs_bitmap_free (block->scratch);
   cs_bitmap_free (block->other);
@@ -69,10 +72,10 @@ cs_rollback_pages_free (CsRollbackPages *pages)
   if (pages->staging != NULL)
     munmap (pages->staging, CS_ROLLBACK_STAGING * CS_PAGE_SIZE);
   cs_held_pages_free (pages->held);
-  cs_held_pages_free (pages->spare);
   g_array_unref (pages->blocks);
   g_array_unref (pages->runs);
   g_array_unref (pages->offsets);
+  g_free (pages->data);
   g_free (pages->late);
   g_free (pages);
 }
@@ -140,7 +143,7 @@ add_block (CsRollbackPages *pages, const CsRamBlock *info, GError **error)
   block.differs = cs_bitmap_new (count);
   block.nonzero = cs_bitmap_new (count);
   block.held = cs_bitmap_new (count);
-  block.consumed = cs_bitmap_new (count);
+  block.written = cs_bitmap_new (count);
   block.todo = cs_bitmap_new (count);
   block.scratch = cs_bitmap_new (count);
   block.other = cs_bitmap_new (count);
@@ -152,16 +155,19 @@ add_block (CsRollbackPages *pages, const CsRamBlock *info, GError **error)
 
 /* What a system reset rewrites: read in any case, so that the second pass finds it. */
 static bool
-read_spare (CsRollbackPages *pages, GError **error)
+read_tables (CsRollbackPages *pages, GError **error)
 {
+  guint64 room = MIN (TABLES_TOTAL / CS_PAGE_SIZE, cs_held_pages_room (pages->held) / 4);
   for (guint i = 0; i < pages->blocks->len; i++)
     {
       CsRollbackBlock *block = cs_rollback_block (pages, i);
-      if (block->info->used_length > SPARE_BLOCK)
+      guint64 count = cs_bitmap_count (block->nonzero);
+      if (block->info->used_length > TABLES_BLOCK || count > room)
         continue;
-      copy_bitmap (block->scratch, block->nonzero);
-      if (!cs_held_pages_read (pages->spare, block->volume, block->scratch, error))
+      if (!cs_held_pages_read (pages->held, block->volume, block->nonzero, error))
         return false;
+      cs_bitmap_or (block->held, block->nonzero);
+      room -= count;
     }
   return true;
 }
@@ -175,9 +181,9 @@ cs_rollback_pages_new (const CsRollbackPagesOptions *options, GError **error)
   g_array_set_clear_func (pages->blocks, block_clear);
   pages->runs = g_array_sized_new (FALSE, FALSE, sizeof (CsPageRun), CS_ROLLBACK_STAGING);
   pages->offsets = g_array_sized_new (FALSE, FALSE, sizeof (guint64), CS_ROLLBACK_STAGING);
+  pages->data = g_new0 (const void *, CS_ROLLBACK_STAGING);
   pages->late = g_new0 (guint64, CS_ROLLBACK_STAGING);
   pages->held = cs_held_pages_new (options->target, options->read_ahead);
-  pages->spare = cs_held_pages_new (options->target, SPARE_TOTAL);
   void *staging = mmap (NULL, CS_ROLLBACK_STAGING * CS_PAGE_SIZE, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
   if (staging == MAP_FAILED)
@@ -189,7 +195,7 @@ cs_rollback_pages_new (const CsRollbackPagesOptions *options, GError **error)
   for (guint i = 0; i < options->blocks->len; i++)
     if (!add_block (pages, g_ptr_array_index (options->blocks, i), error))
       return NULL;
-  return read_spare (pages, error) ? g_steal_pointer (&pages) : NULL;
+  return read_tables (pages, error) ? g_steal_pointer (&pages) : NULL;
 }
 
 /* ---- the set ---- */
@@ -238,7 +244,7 @@ adjust_for_missing (CsRollbackPages *pages, CsRollbackBlock *block, GError **err
   return true;
 }
 
-/* From what was consumed (or peeked at). */
+/* From what was written. */
 static bool
 compute (CsRollbackPages *pages, CsRollbackBlock *block, bool tracked, GError **error)
 {
@@ -248,7 +254,7 @@ compute (CsRollbackPages *pages, CsRollbackBlock *block, bool tracked, GError **
   else
     {
       cs_bitmap_or (block->todo, block->differs);
-      cs_bitmap_or (block->todo, block->consumed);
+      cs_bitmap_or (block->todo, block->written);
     }
   return !tracked || adjust_for_missing (pages, block, error);
 }
@@ -273,6 +279,34 @@ look_for_read (CsRollbackPages *pages, CsRollbackBlock *block, GError **error)
          && compute (pages, block, true, error);
 }
 
+/* Sets block->todo to what would have to be written now. */
+static bool
+look_ahead (CsRollbackPages *pages, CsRollbackBlock *block, GError **error)
+{
+  cs_bitmap_clear (block->written);
+  if (!block->whole
+      && !cs_tracker_peek (pages->options.tracker, block->index, block->written, error))
+    return false;
+  return compute (pages, block, block->tracked, error) && look_for_read (pages, block, error);
+}
+
+/* With the pages of @wanted those that the store holds in the same frames, when there is room: the
+ * guest writes where it has written, and what it writes until the pause is there then. */
+static bool
+read_wanted (CsRollbackPages *pages, CsRollbackBlock *block, CsBitmap *wanted, GError **error)
+{
+  CsBitmap *wide = block->other;
+  copy_bitmap (wide, wanted);
+  cs_image_add_frame_mates (pages->options.target, block->volume, wide);
+  cs_bitmap_and_not (wide, block->held);
+  if (cs_bitmap_count (wide) > cs_held_pages_room (pages->held))
+    copy_bitmap (wide, wanted);
+  if (!cs_held_pages_read (pages->held, block->volume, wide, error))
+    return false;
+  cs_bitmap_or (block->held, wide);
+  return true;
+}
+
 bool
 cs_rollback_pages_read_ahead (CsRollbackPages *pages, guint64 *count, GError **error)
 {
@@ -280,23 +314,15 @@ cs_rollback_pages_read_ahead (CsRollbackPages *pages, guint64 *count, GError **e
   for (guint i = 0; i < pages->blocks->len; i++)
     {
       CsRollbackBlock *block = cs_rollback_block (pages, i);
-      cs_bitmap_clear (block->consumed);
-      if (!block->whole
-          && !cs_tracker_peek (pages->options.tracker, block->index, block->consumed, error))
-        return false;
-      bool computed =
-          compute (pages, block, block->tracked, error) && look_for_read (pages, block, error);
-      cs_bitmap_clear (block->consumed); /* nothing was */
-      if (!computed)
+      if (!look_ahead (pages, block, error))
         return false;
       cs_bitmap_and_not (block->todo, block->held);
       copy_bitmap (block->scratch, block->todo);
       cs_bitmap_and_not (block->scratch, block->nonzero);
       cs_bitmap_and_not (block->todo, block->scratch); /* the zero ones */
-      if (!cs_held_pages_read (pages->held, block->volume, block->todo, error))
-        return false;
       *count += cs_bitmap_count (block->todo);
-      cs_bitmap_or (block->held, block->todo);
+      if (!read_wanted (pages, block, block->todo, error))
+        return false;
     }
   return true;
 }
@@ -327,7 +353,8 @@ cs_rollback_pages_scan (CsRollbackPages *pages, GError **error)
   for (guint i = 0; i < pages->blocks->len; i++)
     {
       CsRollbackBlock *block = cs_rollback_block (pages, i);
-      if (!cs_tracker_scan (pages->options.tracker, block->index, block->consumed, error)
+      cs_bitmap_clear (block->written);
+      if (!cs_tracker_peek (pages->options.tracker, block->index, block->written, error)
           || !compute (pages, block, true, error))
         return false;
     }
@@ -360,17 +387,9 @@ cs_rollback_pages_is_whole (const CsRollbackPages *pages)
 }
 
 void
-cs_rollback_pages_give_back (CsRollbackPages *pages, GHashTable *carried)
+cs_rollback_pages_undo (CsRollbackPages *pages, GHashTable *carried)
 {
   for (guint i = 0; i < pages->blocks->len; i++)
-    {
-      CsRollbackBlock *block = cs_rollback_block (pages, i);
-      CsBitmap *earlier = g_hash_table_lookup (carried, block->info->name);
-      if (earlier == NULL)
-        continue;
-      if (!block->tracked || cs_bitmap_size (earlier) != cs_bitmap_size (block->consumed))
-        g_hash_table_remove (carried, block->info->name);
-      else
-        cs_bitmap_or (earlier, block->consumed);
-    }
+    if (!cs_rollback_block (pages, i)->tracked)
+      g_hash_table_remove (carried, cs_rollback_block (pages, i)->info->name);
 }

@@ -32,7 +32,8 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsRollbackPages, cs_rollback_pages_free)
 bool cs_rollback_pages_read_ahead (CsRollbackPages *pages, guint64 *count, GError **error);
 
 /* VM stopped: the blocks that the tracker did not know are protected and will be written as a
- * whole; scans the others; finds what was discarded.  May be undone by give_back. */
+ * whole; looks what was written to the others, without consuming it; finds what was discarded.  May
+ * be undone. */
 bool cs_rollback_pages_scan (CsRollbackPages *pages, GError **error);
 /* After that: pages to be written, and how many of them are not held. */
 void cs_rollback_pages_count (const CsRollbackPages *pages, guint64 *pages_to_write, guint64 *late);
@@ -48,8 +49,8 @@ bool cs_rollback_pages_write (CsRollbackPages *pages, bool *touched,
  * more, so that the tracker starts clean.  Sets *@count to the number of pages. */
 bool cs_rollback_pages_fix_up (CsRollbackPages *pages, guint64 *count, GError **error);
 
-/* Nothing was written: what the scan consumed goes to @carried; blocks that were not tracked before
- * are taken out of it (rule 3). */
-void cs_rollback_pages_give_back (CsRollbackPages *pages, GHashTable *carried);
+/* Nothing was written: what is known about changes is so still (rule 3), but of blocks that were
+ * not tracked before, which are taken out of @carried. */
+void cs_rollback_pages_undo (CsRollbackPages *pages, GHashTable *carried);
 
 #endif

@@ -9,27 +9,12 @@
 
 /* Where memory is still arriving, what is not there yet is placed first: see rollback-pages.c. */
 static bool
-place (CsRollbackPages *pages, const CsRollbackBlock *block, const GArray *runs, const guint8 *data,
-       GError **error)
+place (CsRollbackPages *pages, const CsRollbackBlock *block, const CsPageRun *run,
+       const guint8 *data, GError **error)
 {
-  for (guint i = 0; pages->options.lazy != NULL && i < runs->len; i++)
-    {
-      const CsPageRun *run = &g_array_index (runs, CsPageRun, i);
-      if (!cs_lazy_put (pages->options.lazy, block->info->name, run->first, run->count, data,
-                        error))
-        return false;
-      data += run->count * CS_PAGE_SIZE;
-    }
-  return true;
-}
-
-static bool
-write_runs (CsRollbackPages *pages, const CsRollbackBlock *block, const GArray *runs,
-            const guint8 *data, GError **error)
-{
-  return place (pages, block, runs, data, error)
-         && cs_tracker_write (pages->options.tracker, block->index,
-                              (const CsPageRun *)(const void *)runs->data, runs->len, data, error);
+  return pages->options.lazy == NULL
+         || cs_lazy_put (pages->options.lazy, block->info->name, run->first, run->count, data,
+                         error);
 }
 
 /* ---- by way of the staging buffer ---- */
@@ -40,6 +25,20 @@ stage_page (guint64 page, const void *data, void *user_data, GError **error)
   CsRollbackPages *pages = user_data;
   gint64 at = cs_page_runs_index (pages->runs, pages->offsets, page);
   memcpy (pages->staging + (guint64)at * CS_PAGE_SIZE, data, CS_PAGE_SIZE);
+  return true;
+}
+
+static bool
+place_staged (CsRollbackPages *pages, const CsRollbackBlock *block, GError **error)
+{
+  const guint8 *data = pages->staging;
+  for (guint i = 0; i < pages->runs->len; i++)
+    {
+      const CsPageRun *run = &g_array_index (pages->runs, CsPageRun, i);
+      if (!place (pages, block, run, data, error))
+        return false;
+      data += run->count * CS_PAGE_SIZE;
+    }
   return true;
 }
 
@@ -57,8 +56,8 @@ write_staged (CsRollbackPages *pages, const CsRollbackBlock *block, GError **err
           const void *found = NULL;
           if (!cs_bitmap_test (block->nonzero, page))
             memset (to, 0, CS_PAGE_SIZE);
-          else if ((found = cs_held_pages_find (pages->spare, block->volume, page)) != NULL
-                   || (found = cs_held_pages_find (pages->held, block->volume, page)) != NULL)
+          else if (cs_bitmap_test (block->held, page)
+                   && (found = cs_held_pages_find (pages->held, block->volume, page)) != NULL)
             memcpy (to, found, CS_PAGE_SIZE);
           else
             pages->late[late++] = page;
@@ -66,7 +65,10 @@ write_staged (CsRollbackPages *pages, const CsRollbackBlock *block, GError **err
     }
   return cs_image_read_pages (pages->options.target, block->volume, pages->late, late, stage_page,
                               pages, error)
-         && write_runs (pages, block, pages->runs, pages->staging, error);
+         && place_staged (pages, block, error)
+         && cs_tracker_write (pages->options.tracker, block->index,
+                              (const CsPageRun *)(const void *)pages->runs->data, pages->runs->len,
+                              pages->staging, error);
 }
 
 static bool
@@ -95,25 +97,73 @@ write_set (CsRollbackPages *pages, const CsRollbackBlock *block, const CsBitmap 
   return true;
 }
 
-/* ---- all ---- */
+/* ---- what is held ---- */
 
 static bool
-write_held (CsRollbackPages *pages, const CsRollbackBlock *block, GError **error)
+write_gathered (CsRollbackPages *pages, const CsRollbackBlock *block, GError **error)
+{
+  const CsPageRun *runs = (const CsPageRun *)(const void *)pages->runs->data;
+  for (guint i = 0; i < pages->runs->len; i++)
+    if (!place (pages, block, &runs[i], pages->data[i], error))
+      return false;
+  bool written = cs_tracker_write_from (pages->options.tracker, block->index, runs,
+                                        pages->runs->len, pages->data, error);
+  g_array_set_size (pages->runs, 0);
+  return written;
+}
+
+/* Writes the pages of @set that are among @runs, whose content lies in @data. */
+static bool
+write_piece (CsRollbackPages *pages, const CsRollbackBlock *block, const CsBitmap *set,
+             const GArray *runs, const guint8 *data, GError **error)
+{
+  guint64 first = 0, count = 0;
+  bool more = true;
+  for (guint i = 0; more && i < runs->len; i++)
+    {
+      const CsPageRun *run = &g_array_index (runs, CsPageRun, i);
+      guint64 end = run->first + run->count;
+      while (more && first < end)
+        {
+          guint64 from = MAX (first, run->first), to = MIN (first + count, end);
+          if (from < to)
+            {
+              CsPageRun part = { from, to - from };
+              pages->data[pages->runs->len] = data + (from - run->first) * CS_PAGE_SIZE;
+              g_array_append_val (pages->runs, part);
+              if (pages->runs->len == CS_ROLLBACK_STAGING && !write_gathered (pages, block, error))
+                return false;
+            }
+          if (first + count > end)
+            break;
+          more = cs_bitmap_next_run (set, MAX (first + count, run->first), &first, &count);
+        }
+      data += run->count * CS_PAGE_SIZE;
+    }
+  return pages->runs->len == 0 || write_gathered (pages, block, error);
+}
+
+static bool
+write_held (CsRollbackPages *pages, const CsRollbackBlock *block, const CsBitmap *set,
+            GError **error)
 {
   guint next = 0;
   const GArray *runs;
   const guint8 *data;
+  g_array_set_size (pages->runs, 0);
   while (cs_held_pages_next (pages->held, block->volume, &next, &runs, &data))
-    if (!write_runs (pages, block, runs, data, error))
+    if (!write_piece (pages, block, set, runs, data, error))
       return false;
   return true;
 }
 
+/* ---- all ---- */
+
 static bool
 scan_again (CsRollbackPages *pages, CsRollbackBlock *block, GError **error)
 {
-  cs_bitmap_clear (block->consumed);
-  return cs_tracker_scan (pages->options.tracker, block->index, block->consumed, error);
+  cs_bitmap_clear (block->written);
+  return cs_tracker_scan (pages->options.tracker, block->index, block->written, error);
 }
 
 /* What was written by us is not to be found by the second pass. */
@@ -137,8 +187,10 @@ cs_rollback_pages_write (CsRollbackPages *pages, bool *touched, bool (*written) 
         continue;
       bool first = !*touched;
       *touched = true;
+      if (!write_held (pages, block, block->todo, error))
+        return false;
       cs_bitmap_and_not (block->todo, block->held);
-      if (!write_held (pages, block, error) || !write_set (pages, block, block->todo, error))
+      if (!write_set (pages, block, block->todo, error))
         return false;
       if (first && written != NULL && !written (error))
         return false;
@@ -155,8 +207,8 @@ cs_rollback_pages_fix_up (CsRollbackPages *pages, guint64 *count, GError **error
       CsRollbackBlock *block = cs_rollback_block (pages, i);
       if (!scan_again (pages, block, error))
         return false;
-      *count += cs_bitmap_count (block->consumed);
-      if (!write_set (pages, block, block->consumed, error) || !scan_again (pages, block, error))
+      *count += cs_bitmap_count (block->written);
+      if (!write_set (pages, block, block->written, error) || !scan_again (pages, block, error))
         return false;
     }
   return true;

@@ -18,8 +18,8 @@
  * write, cont.
  *
  * The point of no return is the first write (`touched`).  Before it, the VM goes on as though
- * nothing had been: what the scan consumed goes back to the VM's base (rule 3), a tracker that was
- * made for the rollback goes away.  After it, a failure leaves the VM standing and its base
+ * nothing had been: its dirty set was looked at and not consumed (rule 3), a tracker that was made
+ * for the rollback goes away.  After it, a failure leaves the VM standing and its base
  * forgotten: nobody knows what its memory holds, and only a restore, or another rollback, which
  * then writes all of it, makes it whole.
  *
@@ -114,11 +114,11 @@ cs_rollback_new (CsVm *vm, json_object *document, const CsRollbackOptions *optio
 /* ---- the end ---- */
 
 static void
-keep_dirt (CsRollback *rollback)
+undo_pages (CsRollback *rollback)
 {
   CsVmBase *base = rollback->vm->base;
   if (rollback->pages != NULL && base != NULL && rollback->fresh == NULL)
-    cs_rollback_pages_give_back (rollback->pages, base->blocks);
+    cs_rollback_pages_undo (rollback->pages, base->blocks);
 }
 
 void
@@ -130,7 +130,7 @@ cs_rollback_free (CsRollback *rollback)
   if (rollback->stopped && !rollback->touched && !cs_rollback_undo_stop (rollback, &error))
     g_warning ("cannot resume VM '%s': %s", rollback->vm->ref->name, error->message);
   if (!rollback->touched)
-    keep_dirt (rollback);
+    undo_pages (rollback);
   if (rollback->monitor != NULL)
     cs_rollback_devices_remove (rollback);
   cs_disk_rollback_free (rollback->disk_rollback);

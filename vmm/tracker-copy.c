@@ -14,27 +14,37 @@ typedef struct
 {
   const CsPageRun *runs;
   gsize n;
-  gsize run;    /* the first one not wholly batched */
-  guint64 done; /* bytes of it that are */
+  char *buffer;            /* where the next byte of ours is; or */
+  const void *const *data; /* for each run, where it begins; NULL: all lie in buffer */
+  gsize run;               /* the first one not wholly batched */
+  guint64 done;            /* bytes of it that are */
 } Cursor;
 
-/* Fills tracker->remote from @cursor on; the number of entries, their bytes in *@bytes. */
-static gsize
-next_batch (CsTracker *tracker, const CsRamBlock *block, Cursor *cursor, guint64 *bytes)
+/* Fills tracker->remote and ->local from @cursor on; the number of entries in *@n_remote and
+ * *@n_local.  False at the end. */
+static bool
+next_batch (CsTracker *tracker, const CsRamBlock *block, Cursor *cursor, gsize *n_remote,
+            gsize *n_local)
 {
   gsize used = 0;
-  *bytes = 0;
-  while (cursor->run < cursor->n && used < CS_TRACKER_BATCH && *bytes < MAX_BYTES)
+  guint64 bytes = 0;
+  while (cursor->run < cursor->n && used < CS_TRACKER_BATCH && bytes < MAX_BYTES)
     {
       const CsPageRun *run = &cursor->runs[cursor->run];
       guint64 pages = cs_tracked_pages (block);
       g_assert (run->first <= pages && run->count <= pages - run->first);
 
-      guint64 length = MIN (run->count * CS_PAGE_SIZE_HOST - cursor->done, MAX_BYTES - *bytes);
+      guint64 length = MIN (run->count * CS_PAGE_SIZE_HOST - cursor->done, MAX_BYTES - bytes);
       guint64 address = block->host + run->first * CS_PAGE_SIZE_HOST + cursor->done;
+      if (cursor->data != NULL)
+        cursor->buffer = (char *)(guintptr)cursor->data[cursor->run] + cursor->done;
       if (length > 0)
-        tracker->remote[used++] = (struct iovec){ (void *)(guintptr)address, (gsize)length };
-      *bytes += length;
+        {
+          tracker->local[used] = (struct iovec){ cursor->buffer, (gsize)length };
+          tracker->remote[used++] = (struct iovec){ (void *)(guintptr)address, (gsize)length };
+        }
+      bytes += length;
+      cursor->buffer += length;
       cursor->done += length;
       if (cursor->done == run->count * CS_PAGE_SIZE_HOST)
         {
@@ -42,7 +52,12 @@ next_batch (CsTracker *tracker, const CsRamBlock *block, Cursor *cursor, guint64
           cursor->done = 0;
         }
     }
-  return used;
+  *n_remote = *n_local = used;
+  if (used == 0 || cursor->data != NULL)
+    return used > 0;
+  tracker->local[0].iov_len = (gsize)bytes;
+  *n_local = 1;
+  return true;
 }
 
 /* Drops the first @bytes bytes of the @n entries at *@vector. */
@@ -78,42 +93,33 @@ fail (const CsTracker *tracker, const CsRamBlock *block, const struct iovec *at,
   return cs_tracker_prefix (tracker, block, error);
 }
 
-/* Moves one batch of @n entries, @bytes bytes.  A transfer may end early, at a page that
- * cannot be accessed; the next call then says why. */
+/* Moves one batch.  A transfer may end early, at a page that cannot be accessed; the next call then
+ * says why. */
 static bool
-transfer (CsTracker *tracker, const CsRamBlock *block, gsize n, char *local, guint64 bytes,
-          bool write, GError **error)
+transfer (CsTracker *tracker, const CsRamBlock *block, gsize n_remote, gsize n_local, bool write,
+          GError **error)
 {
-  struct iovec *remote = tracker->remote;
-  while (n > 0)
+  struct iovec *remote = tracker->remote, *local = tracker->local;
+  while (n_remote > 0)
     {
-      struct iovec here = { local, (gsize)bytes };
-      ssize_t moved = write ? process_vm_writev (tracker->pid, &here, 1, remote, n, 0)
-                            : process_vm_readv (tracker->pid, &here, 1, remote, n, 0);
+      ssize_t moved = write ? process_vm_writev (tracker->pid, local, n_local, remote, n_remote, 0)
+                            : process_vm_readv (tracker->pid, local, n_local, remote, n_remote, 0);
       if (moved <= 0)
         return fail (tracker, block, remote, moved < 0 ? errno : EFAULT, error);
-      local += moved;
-      bytes -= (guint64)moved;
-      n = advance (&remote, n, (gsize)moved);
+      n_local = advance (&local, n_local, (gsize)moved);
+      n_remote = advance (&remote, n_remote, (gsize)moved);
     }
   return true;
 }
 
 static bool
-copy (CsTracker *tracker, guint i, const CsPageRun *runs, gsize n, char *buffer, bool write,
-      GError **error)
+copy (CsTracker *tracker, guint i, Cursor cursor, bool write, GError **error)
 {
   const CsRamBlock *block = &cs_tracker_get (tracker, i)->block;
-  Cursor cursor = { .runs = runs, .n = n };
-  guint64 bytes;
-  gsize used;
-
-  while ((used = next_batch (tracker, block, &cursor, &bytes)) > 0)
-    {
-      if (!transfer (tracker, block, used, buffer, bytes, write, error))
-        return false;
-      buffer += bytes;
-    }
+  gsize n_remote, n_local;
+  while (next_batch (tracker, block, &cursor, &n_remote, &n_local))
+    if (!transfer (tracker, block, n_remote, n_local, write, error))
+      return false;
   return true;
 }
 
@@ -121,12 +127,20 @@ bool
 cs_tracker_read (CsTracker *tracker, guint i, const CsPageRun *runs, gsize n, void *buffer,
                  GError **error)
 {
-  return copy (tracker, i, runs, n, buffer, false, error);
+  return copy (tracker, i, (Cursor){ .runs = runs, .n = n, .buffer = buffer }, false, error);
 }
 
 bool
 cs_tracker_write (CsTracker *tracker, guint i, const CsPageRun *runs, gsize n, const void *buffer,
                   GError **error)
 {
-  return copy (tracker, i, runs, n, (char *)(guintptr)buffer, true, error);
+  Cursor cursor = { .runs = runs, .n = n, .buffer = (char *)(guintptr)buffer };
+  return copy (tracker, i, cursor, true, error);
+}
+
+bool
+cs_tracker_write_from (CsTracker *tracker, guint i, const CsPageRun *runs, gsize n,
+                       const void *const *data, GError **error)
+{
+  return copy (tracker, i, (Cursor){ .runs = runs, .n = n, .data = data }, true, error);
 }

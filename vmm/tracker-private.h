@@ -29,7 +29,7 @@ struct CsTracker
 
   /* Owner only: */
   GPtrArray *blocks; /* of CsTrackedBlock */
-  struct iovec remote[CS_TRACKER_BATCH];
+  struct iovec remote[CS_TRACKER_BATCH], local[CS_TRACKER_BATCH];
 };
 
 static inline CsTrackedBlock *

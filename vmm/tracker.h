@@ -81,5 +81,8 @@ bool cs_tracker_read (CsTracker *tracker, guint i, const CsPageRun *runs, gsize 
 /* The other direction (VM stopped). */
 bool cs_tracker_write (CsTracker *tracker, guint i, const CsPageRun *runs, gsize n,
                        const void *buffer, GError **error);
+/* The same, the content of run k being at data[k]. */
+bool cs_tracker_write_from (CsTracker *tracker, guint i, const CsPageRun *runs, gsize n,
+                            const void *const *data, GError **error);
 
 #endif

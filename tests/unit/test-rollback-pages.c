@@ -177,14 +177,14 @@ roll_back (CsImage *from, CsImage *to, const guint32 *seeds, guint64 budget, boo
   change_memory ();
   g_autoptr (CsRollbackPages) pages = begin (from, to, budget);
   ck_assert (cs_rollback_pages_read_ahead (pages, &read, &error));
-  ck_assert_uint_le (read * CS_PAGE_SIZE, budget);
   puppet_store_every (puppet, 400, 30, 1, 5);
   puppet_discard (puppet, 500, 10);
   ck_assert (cs_rollback_pages_scan (pages, &error));
   ck_assert (cs_rollback_pages_is_whole (pages) == whole);
   cs_rollback_pages_count (pages, &count, &late);
-  ck_assert_uint_ge (late, whole ? 0 : 10);
-  ck_assert_uint_ge (count, read + late);
+  if (budget < N * CS_PAGE_SIZE / 4)
+    ck_assert_uint_gt (late, 10);
+  ck_assert_uint_ge (count, late);
   if (!whole && from == to)
     ck_assert_uint_lt (count, 1400); /* 760 discarded, the rest written */
   finish (pages, seeds);
@@ -245,22 +245,47 @@ START_TEST (new_tracker)
 }
 END_TEST
 
-/* Rule 3: what the scan consumed is carried over. */
-START_TEST (given_back)
+/* Rule 3: what was looked at is found by the next scan. */
+START_TEST (undone)
 {
   if (!set_up (kinds[_i]))
     return;
   g_autoptr (GError) error = NULL;
   guint64 read;
   puppet_store (puppet, 17, 1);
+  ck_assert (cs_tracker_scan (tracker, 0, g_hash_table_lookup (carried, "ram"), &error));
+  puppet_store (puppet, 18, 1);
   g_autoptr (CsRollbackPages) pages = begin (base, target, 64 << 20);
   ck_assert (cs_rollback_pages_read_ahead (pages, &read, &error));
   puppet_store (puppet, 1800, 1);
   ck_assert (cs_rollback_pages_scan (pages, &error));
-  cs_rollback_pages_give_back (pages, carried);
-  const CsBitmap *kept = g_hash_table_lookup (carried, "ram");
-  ck_assert (cs_bitmap_test (kept, 17) && cs_bitmap_test (kept, 1800));
-  ck_assert_uint_eq (cs_bitmap_count (kept), 2);
+  cs_rollback_pages_undo (pages, carried);
+  CsBitmap *kept = g_hash_table_lookup (carried, "ram");
+  ck_assert (cs_tracker_scan (tracker, 0, kept, &error));
+  ck_assert (cs_bitmap_test (kept, 17) && cs_bitmap_test (kept, 18) && cs_bitmap_test (kept, 1800));
+  ck_assert_uint_eq (cs_bitmap_count (kept), 3);
+  tear_down ();
+}
+END_TEST
+
+/* A guest that goes on writing where it has written leaves nothing to read in the pause. */
+START_TEST (frame_mates)
+{
+  if (!set_up (kinds[_i]))
+    return;
+  g_autoptr (GError) error = NULL;
+  guint64 read, count, late;
+  puppet_store_every (puppet, 0, 20 * 64, 64, 7);
+  g_autoptr (CsRollbackPages) pages = begin (base, base, 64 << 20);
+  ck_assert (cs_rollback_pages_read_ahead (pages, &read, &error));
+  ck_assert_uint_le (read, 20);
+  for (guint64 i = 0; i < 20; i++)
+    puppet_store (puppet, 64 * i + 1, 8);
+  ck_assert (cs_rollback_pages_scan (pages, &error));
+  cs_rollback_pages_count (pages, &count, &late);
+  ck_assert_uint_eq (count, 40);
+  ck_assert_uint_eq (late, 0);
+  finish (pages, base_seeds);
   tear_down ();
 }
 END_TEST
@@ -278,7 +303,8 @@ main (void)
   tcase_add_loop_test (tests, little_memory, 0, KINDS);
   tcase_add_loop_test (tests, nothing_known, 0, KINDS);
   tcase_add_loop_test (tests, new_tracker, 0, KINDS);
-  tcase_add_loop_test (tests, given_back, 0, KINDS);
+  tcase_add_loop_test (tests, undone, 0, KINDS);
+  tcase_add_loop_test (tests, frame_mates, 0, KINDS);
   suite_add_tcase (suite, tests);
   return unit_run (suite);
 }
