@@ -5,9 +5,10 @@
  * the export's block status is that of the live dirty bitmap, or of the disk's allocation where
  * all is to be written.  The connections are made then, and the old content of what is known to
  * differ is read ahead (disk-old.c).
- * In the pause the final bitmap is read (`stop` has drained: it is exact), the exports take the
- * disks' place, what was known and what came late is written (disk-write.c), all is flushed, the
- * guest's devices get their disks back, and one transaction begins the next bitmap.  The old
+ * In the pause the final bitmap is read (`stop` has drained: it is exact).  Unless nothing is to be
+ * written, the exports take the disks' place, what was known and what came late is written
+ * (disk-write.c), all is flushed, and the guest's devices get their disks back.  One transaction
+ * begins the next bitmap.  The old
  * one cannot go in the same transaction, since its export holds it: it goes afterwards, and until
  * then tells truly where the disk may differ from the base, with our own writes. */
 #include "config.h"
@@ -233,6 +234,23 @@ cs_disk_rollback_preflush (CsDiskRollback *rollback, GError **error)
   return cs_disk_flush_run (rollback->preflush, error);
 }
 
+/* What became dirty until the stop.  Sets *@any where something is to be written. */
+static bool
+load_dirty (CsDiskRollback *rollback, bool *any, GError **error)
+{
+  *any = false;
+  for (guint i = 0; i < rollback->targets->len; i++)
+    {
+      Target *target = rollback->targets->pdata[i];
+      CsBitmap *wanted = cs_disk_old_wanted (target->old);
+      if (target->nonzero == NULL
+          && !cs_disk_load_dirty (target->nbd, target->disk->size, wanted, error))
+        return false;
+      *any = *any || cs_bitmap_count (wanted) > 0;
+    }
+  return true;
+}
+
 /* Our exports have the disks' place. */
 static bool
 write_target (CsDiskRollback *rollback, Target *target, bool *touched, guint64 *bytes,
@@ -245,8 +263,6 @@ write_target (CsDiskRollback *rollback, Target *target, bool *touched, guint64 *
         return false;
       cs_disk_old_drop_zero (target->old, target->nonzero);
     }
-  else if (!cs_disk_load_dirty (target->nbd, size, cs_disk_old_wanted (target->old), error))
-    return false;
   if (!cs_disk_writer_run (rollback->writer, target->nbd, size, target->old, touched, bytes, error))
     return false;
   target->flush = cs_nbd_flush (target->nbd, error);
@@ -321,8 +337,11 @@ cs_disk_rollback_apply (CsDiskRollback *rollback, bool *touched, guint64 *bytes,
 {
   *bytes = 0;
   g_assert (!rollback->done);
+  bool any;
   if (rollback->disks->len > 0
-      && (!write_diverted (rollback, touched, bytes, error) || !begin_next (rollback, error)))
+      && (!load_dirty (rollback, &any, error)
+          || (any && !write_diverted (rollback, touched, bytes, error))
+          || !begin_next (rollback, error)))
     return false;
   rollback->done = true;
   return true;
