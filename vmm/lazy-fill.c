@@ -5,12 +5,13 @@
  * the store's order.
  *
  * The prefetch begins as soon as the blocks are registered, while QEMU loads its devices and the
- * other VMs of the cluster start; it runs as fast as it can.  What it has not done when the VM
- * runs, it goes on with, and the fill begins with what is left of it.
+ * other VMs of the cluster start, on processors that these leave idle: nobody waits for it.  What
+ * it has not done when the VM runs, it goes on with, and the fill begins with what is left of it.
  *
  * The fill must not be felt by the guest.  Three things see to that:
  *
- *   - it runs at a low priority (nice), servers at a high one: on a busy host vCPUs come first;
+ *   - it runs at a low priority (nice), as the prefetch does, servers at a high one: on a busy host
+ *     vCPUs come first;
  *   - between two frames it stands back while a fault is being answered;
  *   - how fast it goes: with a bound of so many MiB/s, no faster; by default, when faults came of
  *     late, for a quarter of the time: a guest that faults is one that needs its memory and the
@@ -257,6 +258,7 @@ prefetcher_main (gpointer data)
   Filler self = { .lazy = lazy, .prefetch = true };
   const CsLazyWork *work;
   guint64 pages = 0;
+  cs_lazy_set_nice (FILL_NICE);
   while (take_work (&self, &work) && fill_frame (&self, work, NULL))
     pages += self.put;
   g_mutex_lock (&lazy->lock);
@@ -334,16 +336,6 @@ cs_lazy_prefetch (CsLazy *lazy, const GArray *touches)
   plan_all (lazy);
   prefetch_zeros (lazy);
   start_threads (lazy, all_threads (), &lazy->prefetching, "lazy-prefetch", prefetcher_main);
-}
-
-void
-cs_lazy_wait_prefetched (CsLazy *lazy, gint64 timeout)
-{
-  gint64 until = g_get_monotonic_time () + timeout;
-  g_mutex_lock (&lazy->lock);
-  while (lazy->prefetching > 0 && g_cond_wait_until (&lazy->changed, &lazy->lock, until))
-    ;
-  g_mutex_unlock (&lazy->lock);
 }
 
 /* After an error: who waits for a page faults again. */

@@ -32,8 +32,6 @@ bool cs_lazy_add_eager_block (CsLazy *lazy, const CsRamBlock *block, GError **er
  * touched first (GArray of CsTouch, in their order), by threads of its own.  What has not come when
  * the fill begins comes first in it; errors are left for the fill to meet. */
 void cs_lazy_prefetch (CsLazy *lazy, const GArray *touches);
-/* Waits for it, but at most @timeout us. */
-void cs_lazy_wait_prefetched (CsLazy *lazy, gint64 timeout);
 /* What the VM waited for, the first touch first: GArray of CsTouch, at most CS_HINT_MAX_TOUCHES
  * (passes to the caller). */
 GArray *cs_lazy_touches (CsLazy *lazy);

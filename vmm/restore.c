@@ -29,8 +29,6 @@
  * runs before the next one. */
 #define END_BUDGET_US 2000
 #define END_RUN_FACTOR 4
-/* For so long it pays to let a VM wait for pages that it would wait for one by one. */
-#define PREFETCH_WAIT_US 50000
 
 CsRestore *
 cs_restore_alloc (CsStore *store, CsRestoreDocument *document, GError **error)
@@ -259,8 +257,6 @@ bool
 cs_restore_resume (CsRestore *restore, GError **error)
 {
   g_return_val_if_fail (restore->state == RESTORE_LOADED, false);
-  if (restore->lazy != NULL)
-    cs_lazy_wait_prefetched (restore->lazy, PREFETCH_WAIT_US);
   gint64 since = g_get_monotonic_time ();
   if (!cs_monitor_cont (restore->monitor, error))
     return false;

@@ -11,7 +11,7 @@ struct CsImage
   GMutex lock;
   GCond changed;
   /* Under the lock: */
-  guint64 bad, hold, delivered;
+  guint64 bad, hold, delivered, failures;
 };
 
 CsImage *
@@ -57,6 +57,15 @@ fake_image_hold (CsImage *image, guint64 n)
 }
 
 guint64
+fake_image_failures (CsImage *image)
+{
+  g_mutex_lock (&image->lock);
+  guint64 failures = image->failures;
+  g_mutex_unlock (&image->lock);
+  return failures;
+}
+
+guint64
 fake_image_delivered (CsImage *image)
 {
   g_mutex_lock (&image->lock);
@@ -70,6 +79,7 @@ make_page (CsImage *image, guint64 page, guint64 *words, GError **error)
 {
   g_mutex_lock (&image->lock);
   bool bad = page == image->bad;
+  image->failures += bad;
   g_mutex_unlock (&image->lock);
   for (gsize i = 0; i < CS_PAGE_SIZE / sizeof *words; i++)
     words[i] = fake_image_word (page);

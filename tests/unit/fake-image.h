@@ -13,6 +13,8 @@ guint64 fake_image_word (guint64 page);
 
 /* Reading @page fails with CORRUPT; G_MAXUINT64: none does. */
 void fake_image_fail (CsImage *image, guint64 page);
+/* How often it has failed. */
+guint64 fake_image_failures (CsImage *image);
 /* A plan's reading stops before the page that comes as number @n and waits until this is called
  * again. */
 void fake_image_hold (CsImage *image, guint64 n);
