@@ -16,9 +16,8 @@ after() {
     roll "$point" snapshot a run 300 sh "echo $point:error >$tmp/fault" "$@" \
         run 200 snapshot b run 200 rollback a rollback b clean
     guest_goes_on "$point"
-    if [ -s "$cluster_directory/0.stderr" ]; then
+    cmp -s "$tmp/at-start" "$cluster_directory/0.stderr" ||
         fail "QEMU complains ($point): $(cat "$cluster_directory/0.stderr")"
-    fi
     rm -rf "$store"
 }
 
@@ -42,6 +41,7 @@ END
 
 cluster_start rollback-faults 1 memory=192 network=none run=probe throttle=0
 cluster_wait
+cp "$cluster_directory/0.stderr" "$tmp/at-start"
 disturb_make
 reference='{"name":"vm","qmp":"'"$cluster_directory/0.qmp"'"}'
 export CLUSNAP_FAULT=@$tmp/fault
