@@ -21,7 +21,10 @@
  * nothing had been: its dirty set was looked at and not consumed (rule 3), a tracker that was made
  * for the rollback goes away.  After it, a failure leaves the VM standing and its base
  * forgotten: nobody knows what its memory holds, and only a restore, or another rollback, which
- * then writes all of it, makes it whole.
+ * then writes all of it, makes it whole.  Until then it must not run, not for a moment: its rings
+ * in memory are of another time than its devices, so QEMU takes what lies between the two indices
+ * for requests and executes those of the past again, writes too; what the guest itself then does
+ * and finds is wrong.  While it stands QEMU looks into no ring, whatever is done to its disks.
  *
  * What a clusnapd that was killed has left standing (@standing) may be half taken back: from the
  * beginning it is past the point of no return.

@@ -11,7 +11,8 @@
  *   cancel NAME        a rollback that is cancelled when the VM stands
  *   late NAME          one whose pause deadline has passed
  *   fails NAME         a rollback that must fail before the point of no return (a fault point)
- *   breaks NAME        one that must fail after it; the VM stands
+ *   breaks NAME        one that must fail after it: the VM stands from then on
+ *   redo NAME          takes the standing VM back, as a clusnapd that was started anew does
  *   forget             as though the daemon had been started anew
  *   balloon MIB        sets the balloon and waits until the guest has followed
  *   touch              reads all memory, as a dump of it does
@@ -232,14 +233,15 @@ print_stats (const char *name, const CsRollbackStats *stats, gint64 prepared)
 }
 
 static CsRollback *
-begin (Session *session, const char *name, gint64 deadline, GError **error)
+begin (Session *session, const char *name, gint64 deadline, bool standing, GError **error)
 {
   json_object *document = find_snapshot (session, name, error);
   CsRollbackOptions options = { .store = session->store,
                                 .snapshot = name,
                                 .scratch_directory = session->directory,
                                 .read_ahead = READ_AHEAD,
-                                .pause_deadline = deadline };
+                                .pause_deadline = deadline,
+                                .standing = standing };
   return document != NULL ? cs_rollback_new (session->vm, document, &options, error) : NULL;
 }
 
@@ -257,20 +259,26 @@ run_hook (Session *session, GError **error)
 }
 
 static bool
-roll_back (Session *session, char **arguments, GError **error)
+take_back (Session *session, const char *name, bool standing, GError **error)
 {
   gint64 since = g_get_monotonic_time ();
-  g_autoptr (CsRollback) rollback = begin (session, arguments[0], DEADLINE, error);
+  g_autoptr (CsRollback) rollback = begin (session, name, DEADLINE, standing, error);
   if (rollback == NULL || !cs_rollback_prepare (rollback, error))
     return false;
   gint64 prepared = g_get_monotonic_time () - since;
   if (!cs_rollback_stop (rollback, error) || !run_hook (session, error)
       || !cs_rollback_apply (rollback, error)
-      || !compare (session, find_snapshot (session, arguments[0], NULL), error)
+      || !compare (session, find_snapshot (session, name, NULL), error)
       || !cs_rollback_resume (rollback, error))
     return false;
-  print_stats (arguments[0], cs_rollback_stats (rollback), prepared);
+  print_stats (name, cs_rollback_stats (rollback), prepared);
   return true;
+}
+
+static bool
+roll_back (Session *session, char **arguments, GError **error)
+{
+  return take_back (session, arguments[0], false, error);
 }
 
 static bool
@@ -354,21 +362,35 @@ repeat (Session *session, char **arguments, GError **error)
 /* ---- rollbacks that fail ---- */
 
 static bool
+is_running (Session *session, bool *running, GError **error)
+{
+  bool known = cs_vm_open (session->vm, error)
+               && cs_monitor_status (cs_vm_monitor (session->vm), running, NULL, error);
+  cs_vm_close (session->vm);
+  return known;
+}
+
+static bool
 runs_on (Session *session, GError **error)
 {
   bool running;
-  if (!cs_vm_open (session->vm, error)
-      || !cs_monitor_status (cs_vm_monitor (session->vm), &running, NULL, error))
-    return false;
-  cs_vm_close (session->vm);
-  return running || failed (error, "the VM was left paused");
+  return is_running (session, &running, error)
+         && (running || failed (error, "the VM was left paused"));
+}
+
+static bool
+stands (Session *session, GError **error)
+{
+  bool running;
+  return is_running (session, &running, error)
+         && (!running || failed (error, "a VM that is half taken back runs"));
 }
 
 static bool
 attempt (Session *session, const char *name, gint64 deadline, bool cancel, bool *past_return,
          GError **error)
 {
-  g_autoptr (CsRollback) rollback = begin (session, name, deadline, error);
+  g_autoptr (CsRollback) rollback = begin (session, name, deadline, false, error);
   if (rollback == NULL || !cs_rollback_prepare (rollback, error)
       || !cs_rollback_stop (rollback, error))
     return false;
@@ -417,15 +439,16 @@ fails (Session *session, char **arguments, GError **error)
 static bool
 breaks (Session *session, char **arguments, GError **error)
 {
-  bool running = true;
-  if (!expect_failure (session, arguments[0], DEADLINE, false, CS_ERROR_FAILED, true, error)
-      || !cs_vm_open (session->vm, error)
-      || !cs_monitor_status (cs_vm_monitor (session->vm), &running, NULL, error))
-    return false;
-  if (running)
-    return failed (error, "a VM that is half taken back runs");
-  /* What the job's cold restore would do; here the next rollback mends it. */
-  return cs_monitor_cont (cs_vm_monitor (session->vm), error);
+  return expect_failure (session, arguments[0], DEADLINE, false, CS_ERROR_FAILED, true, error)
+         && stands (session, error);
+}
+
+/* The VM must not have run in between: what a guest does that is half taken back, and says of it,
+ * is wrong (its rings are of another time than its devices). */
+static bool
+redo (Session *session, char **arguments, GError **error)
+{
+  return stands (session, error) && take_back (session, arguments[0], true, error);
 }
 
 static bool
@@ -565,10 +588,10 @@ static const struct
 } steps[] = {
   { "snapshot", 1, snapshot }, { "run", 1, run },          { "rollback", 1, roll_back },
   { "repeat", 3, repeat },     { "cancel", 1, cancelled }, { "late", 1, late },
-  { "fails", 1, fails },       { "breaks", 1, breaks },    { "forget", 0, forget },
-  { "balloon", 1, balloon },   { "touch", 0, touch },      { "hook", 1, set_hook },
-  { "sh", 1, run_shell },      { "restore", 1, restore },  { "fill", 0, fill },
-  { "clean", 0, clean },
+  { "fails", 1, fails },       { "breaks", 1, breaks },    { "redo", 1, redo },
+  { "forget", 0, forget },     { "balloon", 1, balloon },  { "touch", 0, touch },
+  { "hook", 1, set_hook },     { "sh", 1, run_shell },     { "restore", 1, restore },
+  { "fill", 0, fill },         { "clean", 0, clean },
 };
 
 static bool
