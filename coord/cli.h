@@ -87,6 +87,7 @@ void cs_cli_note_times (const CsCli *cli, json_object *report);
 /* The commands. */
 bool cs_cli_cluster_create (CsCli *cli, GError **error);
 bool cs_cli_cluster_list (CsCli *cli, GError **error);
+bool cs_cli_cluster_set (CsCli *cli, GError **error);
 bool cs_cli_cluster_show (CsCli *cli, GError **error);
 bool cs_cli_cluster_delete (CsCli *cli, GError **error);
 bool cs_cli_snapshot_create (CsCli *cli, GError **error);

@@ -105,8 +105,10 @@ expect 0 snapshot create demo -q
 expect 0 snapshot create demo -q
 offers "cluster snapshot restore rollback recover deps store daemon" clusnap ""
 offers "snapshot" clusnap -f json sn
-offers "create list show delete" clusnap cluster ""
+offers "create list show set delete" clusnap cluster ""
 offers "demo other" clusnap cluster show ""
+offers "demo other" clusnap cluster set ""
+offers "policy=" clusnap cluster set demo po
 offers "demo other" clusnap restore ""
 offers "other" clusnap snapshot list o
 offers "s1 s2" clusnap restore demo ""
