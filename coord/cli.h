@@ -20,6 +20,7 @@ typedef struct
   const char *summary;
   const CsColumn *columns; /* NULL: prints no result */
   bool (*run) (CsCli *cli, GError **error);
+  bool has_graph; /* prints one (CS_FORMAT_DOT) */
 } CsCommand;
 
 /* One run of the program. */

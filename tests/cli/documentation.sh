@@ -122,6 +122,7 @@ offers "demo other" clusnap deps ""
 offers "s1 s2" clusnap snapshot --store "$work/store" show demo ""
 offers "table json value" clusnap cluster list -f ""
 offers "table json value dot" clusnap deps demo -f ""
+offers "table json value dot" clusnap recover demo --dry-run -f ""
 offers "--eager" clusnap restore --e
 offers "--dry-run" clusnap store gc --d
 offers "cluster cluster-pause" clusnap snapshot create -c cl
