@@ -50,8 +50,7 @@ because_of (const CsClusterHistory *history, const CsRecoveryMember *member)
   json_object *because = json_object_new_object ();
   cs_json_add_string (because, "vm", cs_cluster_history_vm (history, dependency->from)->name);
   cs_json_add_uint (because, "interval", dependency->from_interval);
-  cs_json_add_string (because, "sources",
-                      cs_cluster_history_sources (history, member->dependency));
+  cs_json_add_string (because, "sources", cs_cluster_history_sources (history, member->dependency));
   return because;
 }
 

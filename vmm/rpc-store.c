@@ -123,7 +123,8 @@ parents_of (json_object *vms)
       const char *own = cs_json_string (json_object_array_get_idx (vms, i), "parent");
       bool known = own == NULL;
       for (gsize k = 0; !known && k < json_object_array_length (parents); k++)
-        known = g_strcmp0 (json_object_get_string (json_object_array_get_idx (parents, k)), own) == 0;
+        known =
+            g_strcmp0 (json_object_get_string (json_object_array_get_idx (parents, k)), own) == 0;
       if (!known)
         json_object_array_add (parents, json_object_new_string (own));
     }

@@ -73,7 +73,8 @@ announce (int fd, const struct sockaddr_ll *link, const char *name, const struct
   frame.ip.ip6_src = *ip;
   inet_pton (AF_INET6, "ff02::1", &frame.ip.ip6_dst);
   frame.advert.nd_na_type = ND_NEIGHBOR_ADVERT;
-  frame.advert.nd_na_flags_reserved = ND_NA_FLAG_OVERRIDE | (is_router (name) ? ND_NA_FLAG_ROUTER : 0);
+  frame.advert.nd_na_flags_reserved =
+      ND_NA_FLAG_OVERRIDE | (is_router (name) ? ND_NA_FLAG_ROUTER : 0);
   frame.advert.nd_na_target = *ip;
   frame.option.nd_opt_type = ND_OPT_TARGET_LINKADDR;
   frame.option.nd_opt_len = 1;

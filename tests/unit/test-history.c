@@ -456,9 +456,8 @@ static const Taken *
 any_taken (const Cluster *cluster, guint vm)
 {
   g_autoptr (GPtrArray) there = copy_past (cluster->vms[vm].all);
-  return there->len > 0
-             ? g_ptr_array_index (there, (guint)g_random_int_range (0, (gint)there->len))
-             : NULL;
+  return there->len > 0 ? g_ptr_array_index (there, (guint)g_random_int_range (0, (gint)there->len))
+                        : NULL;
 }
 
 static const Taken *

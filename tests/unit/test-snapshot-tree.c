@@ -39,17 +39,17 @@ START_TEST (deleted_parent_makes_roots)
 END_TEST
 
 #define MERGE(name, parents, created)                                                              \
-  "{\"cluster\":\"c\",\"snapshot\":\"" name "\",\"parent\":null,\"parents\":[" parents                     \
+  "{\"cluster\":\"c\",\"snapshot\":\"" name "\",\"parent\":null,\"parents\":[" parents             \
   "],\"created\":\"" created "\"}"
 
 /* One of all VMs after partial ones. */
 START_TEST (several_parents)
 {
   static const char rows[] = "[" ROW ("s1", "null", "1") "," ROW ("s2.1", "\"s1\"", "2") "," ROW (
-      "s2.2", "\"s1\"",
-      "3") "," MERGE ("s3", "\"s2.1\",\"s2.2\"",
-                      "4") "," ROW ("s4", "\"s3\"",
-                                    "5") "," MERGE ("s5", "\"gone\",\"s2.1\"", "6") "]";
+      "s2.2", "\"s1\"", "3") "," MERGE ("s3", "\"s2.1\",\"s2.2\"",
+                                        "4") "," ROW ("s4", "\"s3\"",
+                                                      "5") "," MERGE ("s5", "\"gone\",\"s2.1\"",
+                                                                      "6") "]";
   g_autofree char *text = drawn (rows);
   ck_assert_str_eq (text, "s1\n|- s2.1\n|  `- s5 (and gone)\n`- s2.2\n   `- s3 (and s2.1)\n"
                           "      `- s4\n");
