@@ -1,4 +1,4 @@
-# shellcheck shell=bash disable=SC2154
+# shellcheck shell=bash disable=SC2004,SC2154
 # Groups of guests under the cut probe, of which some go back and the others must not notice; after tests/lib-faults.sh:
 #
 #   recover_start NAME "3 2" [KEY=VALUE...]   nodes in groups of these sizes (keys: cluster_start); a store, clusnapd

@@ -205,8 +205,10 @@ claim (CsHostRollback *job, GError **error)
 bool
 cs_host_rollback_begin (CsHostRollback *job, GError **error)
 {
-  return claim (job, error) && cs_fan_out (job->vms, cs_rollback_vm_look, error)
-         && cs_fault_point ("rollback-begin", error);
+  if (!claim (job, error) || !cs_fan_out (job->vms, cs_rollback_vm_look, error))
+    return false;
+  cs_job_lines_sweep (job->lines);
+  return cs_fault_point ("rollback-begin", error);
 }
 
 bool

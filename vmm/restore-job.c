@@ -418,7 +418,7 @@ begin_branches (RestoreJob *job)
     return;
   for (guint i = 0; i < job->participants->len; i++)
     g_ptr_array_add (documents, participant (job, i)->document);
-  cs_cluster_lines_sweep (cs_job_lines_cluster (job->lines));
+  cs_job_lines_sweep (job->lines);
   cs_fan_out (job->participants, look_one, NULL);
   cs_job_lines_go_back (job->lines, documents);
   cs_job_lines_settle (job->lines);

@@ -2,6 +2,7 @@
 # Only who must goes back, with libvirt domains: two that exchange numbered messages, and one by itself (the cut probe).  The
 # QEMU of one of the pair is killed: libvirt starts it again from its snapshot, its partner goes back in place, and the third
 # domain is not stopped for a moment.
+# shellcheck disable=SC2119
 # shellcheck source=tests/lib-faults.sh
 . "${srcdir:?}/tests/lib-faults.sh"
 # shellcheck source=tests/lib-recover.sh
@@ -44,6 +45,10 @@ jq -c '{back, kept, lost, total, attempts}, (.vms[] | {name, action, way, snapsh
 [ "$(pids "$(domain 1)" "$(domain 2)")" = "$before" ] || fail "a domain was started anew that ran"
 [ "$(jq -r '[.vms[].snapshot | select(.)] | unique | length' "$tmp/recovered.json")" = 1 ] || fail "not one snapshot"
 recover_left_alone 1
+# The one that libvirt started is counted from its first frame on.
+clusnap -q deps c -f json >"$tmp/deps"
+jq -e '(.vms | all(.counted and .running)) and (.dependencies | all(.sources == ["flows"]))' "$tmp/deps" >/dev/null ||
+    fail "after the recovery: $(cat "$tmp/deps")"
 recover_progress
 for name in $(domain_names); do
     [ "$(virsh_system domstate "$name")" = running ] || fail "libvirt says '$name' does not run"
