@@ -419,7 +419,11 @@ cs_host_rollback_release (CsHostRollback *job, GError **error)
       CsRollbackVm *vm = cs_host_rollback_vm (job, i);
       vm->interval =
           cs_cluster_lines_interval (cs_job_lines_cluster (job->lines), vm->member.vm->ref->name);
+      /* It runs, and its new line is written down: nobody is to begin another one for it. */
+      if (vm->resumed_at != 0)
+        cs_rollback_vm_unjournal (vm);
     }
+  cs_fault_point ("rollback-agent", NULL);
   cs_fan_out (job->vms, cs_rollback_vm_after_restore, NULL);
   if (job->set_time)
     cs_fan_out (job->vms, cs_rollback_vm_set_time, NULL);
