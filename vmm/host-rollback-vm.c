@@ -254,8 +254,7 @@ cs_rollback_vm_after_restore (gpointer data, GError **error)
     return true;
   CsMonitor *monitor = open_monitor (vm, &failure);
   if (monitor != NULL)
-    vm->agent = cs_agent_after_restore (monitor, name, vm->interval,
-                                        g_get_monotonic_time () + CS_AGENT_AFTER_RESTORE_LIMIT);
+    vm->agent = cs_agent_after_restore (monitor, name, vm->interval, vm->cold == NULL);
   else
     g_warning ("VM '%s': its agent cannot be told of the rollback: %s", name, failure->message);
   close_monitor (vm);

@@ -424,6 +424,8 @@ cs_host_rollback_release (CsHostRollback *job, GError **error)
         cs_rollback_vm_unjournal (vm);
     }
   cs_fault_point ("rollback-agent", NULL);
+  if (job->running != NULL)
+    job->running (job->running_data);
   cs_fan_out (job->vms, cs_rollback_vm_after_restore, NULL);
   if (job->set_time)
     cs_fan_out (job->vms, cs_rollback_vm_set_time, NULL);
