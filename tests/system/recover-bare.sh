@@ -90,8 +90,12 @@ crash() {
 coordinated() {
     note "coordinated: one cut, and still only the pair goes back"
     recover_policy coordinated
+    recover_create --only vm0,vm1
+    recover_create --only vm2,vm3
     recover_create
     [ "$sets" = all ] || fail "not one snapshot: $sets"
+    [ "$(clusnap snapshot list c -f json | jq -c 'max_by(.created) | [.parent, (.parents | length)]')" = "[null,2]" ] ||
+        fail "not the two before it are its parents: $(clusnap snapshot list c)"
     recover_progress
     recover_mark
     vm_kill 1
