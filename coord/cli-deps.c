@@ -3,11 +3,7 @@
 
 #include "coord/cli.h"
 
-#include "common/error.h"
-#include "coord/name.h"
-
-#include <stdio.h>
-#include <string.h>
+#include "coord/cli-dot.h"
 
 static const CsColumn vm_columns[] = {
   { "name", "VM", CS_COLUMN_TEXT },
@@ -109,24 +105,15 @@ edges_of (json_object *vms)
 /* ---- the graph for Graphviz ---- */
 
 static void
-append_id (GString *dot, const char *name)
-{
-  g_string_append_c (dot, '"');
-  for (; name != NULL && *name != '\0'; name++)
-    g_string_append_printf (dot, *name == '"' || *name == '\\' ? "\\%c" : "%c", *name);
-  g_string_append_c (dot, '"');
-}
-
-static void
 append_edge (GString *dot, json_object *edge)
 {
   json_object *sources = cs_json_array (edge, "sources");
   guint64 frames = cs_json_uint (edge, "frames", 0) + cs_json_uint (edge, "frames-back", 0);
   bool both = g_strcmp0 (cs_json_string (edge, "direction"), "both") == 0;
   g_string_append (dot, "  ");
-  append_id (dot, cs_json_string (edge, "from"));
+  cs_dot_append_text (dot, cs_json_string (edge, "from"));
   g_string_append (dot, " -> ");
-  append_id (dot, cs_json_string (edge, "to"));
+  cs_dot_append_text (dot, cs_json_string (edge, "to"));
   g_string_append_printf (dot, " [dir=%s, label=\"", both ? "both" : "forward");
   for (gsize i = 0; i < json_object_array_length (sources); i++)
     g_string_append_printf (dot, "%s%s", i > 0 ? ", " : "",
@@ -136,11 +123,11 @@ append_edge (GString *dot, json_object *edge)
   g_string_append (dot, "\"];\n");
 }
 
-static char *
-to_dot (const char *cluster, json_object *vms, json_object *edges)
+static bool
+print_dot (const char *cluster, json_object *vms, json_object *edges, GError **error)
 {
-  GString *dot = g_string_new ("digraph ");
-  append_id (dot, cluster);
+  g_autoptr (GString) dot = g_string_new ("digraph ");
+  cs_dot_append_text (dot, cluster);
   g_string_append (dot, " {\n");
   for (gsize i = 0; vms != NULL && i < json_object_array_length (vms); i++)
     {
@@ -149,23 +136,13 @@ to_dot (const char *cluster, json_object *vms, json_object *edges)
       bool runs =
           json_object_object_get_ex (vm, "running", &running) && json_object_get_boolean (running);
       g_string_append (dot, "  ");
-      append_id (dot, cs_json_string (vm, "name"));
+      cs_dot_append_text (dot, cs_json_string (vm, "name"));
       g_string_append (dot, runs ? ";\n" : " [style=dashed];\n");
     }
   for (gsize i = 0; i < json_object_array_length (edges); i++)
     append_edge (dot, json_object_array_get_idx (edges, i));
   g_string_append (dot, "}\n");
-  return g_string_free (dot, FALSE);
-}
-
-static bool
-print_dot (const char *cluster, json_object *vms, json_object *edges, GError **error)
-{
-  g_autofree char *dot = to_dot (cluster, vms, edges);
-  if (fputs (dot, stdout) >= 0 && fflush (stdout) == 0)
-    return true;
-  g_set_error (error, CS_ERROR, CS_ERROR_IO, "cannot write to the standard output");
-  return false;
+  return cs_dot_print (dot, error);
 }
 
 bool

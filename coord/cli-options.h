@@ -9,7 +9,7 @@
 // clang-format off
 #define CS_OPTION_TABLE(X)                                                                         \
   X (FORMAT, "format", 'f', "table|json|value|dot", "how to print the result (default: "      \
-     "table); dot, a graph for Graphviz, is what deps alone can print")                            \
+     "table); dot, a graph for Graphviz, is what deps and a dry run of recover can print")          \
   X (COLUMN, "column", 'c', "NAME", "print only this column; may be given several times")          \
   X (SOCKET, "socket", 0, "PATH", "socket of clusnapd (default: $CLUSNAP_SOCKET or "               \
      "/run/clusnap/clusnapd.sock)")                                                                \

@@ -21,7 +21,7 @@ cs_format_from_name (const char *name, CsFormat *format, GError **error)
       }
   g_set_error (error, CS_ERROR, CS_ERROR_INVALID,
                "unknown format '%s': use table, json or value, "
-               "or dot with deps",
+               "or dot with deps and recover --dry-run",
                name);
   return false;
 }

@@ -10,7 +10,9 @@
 
 #include "common/error.h"
 #include "coord/cli-choose.h"
+#include "coord/cli-dot.h"
 #include "coord/cli-history.h"
+#include "coord/cli-recover-graph.h"
 #include "coord/cli-rollback.h"
 #include "coord/recover-plan.h"
 
@@ -257,13 +259,37 @@ run (Recovery *recovery, const CsCliRollback *rollback, gint64 begun, GError **e
          && cs_cli_rollback_check_cold (job, error);
 }
 
+static bool
+print_plan (const Recovery *recovery, GError **error)
+{
+  if (recovery->cli->format == CS_FORMAT_DOT)
+    {
+      g_autoptr (GString) dot = cs_recover_graph (cs_cluster_name (recovery->cluster),
+                                                  recovery->plan, g_get_real_time ());
+      return cs_dot_print (dot, error);
+    }
+  g_autoptr (CsJson) report = report_new (recovery);
+  return cs_cli_print_record (recovery->cli, report, error);
+}
+
+static bool
+check_format (const CsCli *cli, GError **error)
+{
+  if (cli->format != CS_FORMAT_DOT || cs_arguments_has (cli->arguments, CS_OPTION_DRY_RUN))
+    return true;
+  g_set_error (error, CS_ERROR, CS_ERROR_INVALID,
+               "the graph is that of a plan: use it with --dry-run");
+  return false;
+}
+
 bool
 cs_cli_recover (CsCli *cli, GError **error)
 {
   g_autoptr (CsCluster) cluster = cs_cli_cluster (cli, cs_cli_operand (cli, 0), error);
   CsCliRollback rollback = { 0 };
   gint64 begun = g_get_monotonic_time ();
-  if (cluster == NULL || !cs_cli_pause_deadline (cli, cluster, &rollback.pause_deadline, error)
+  if (cluster == NULL || !check_format (cli, error)
+      || !cs_cli_pause_deadline (cli, cluster, &rollback.pause_deadline, error)
       || cs_cli_connect (cli, error) == NULL)
     return false;
   g_autofree char *store = cs_cli_store (cli, cluster);
@@ -272,10 +298,7 @@ cs_cli_recover (CsCli *cli, GError **error)
   if (!cs_cli_history_read (recovery.source, error) || !plan (&recovery, error))
     return false;
   if (cs_arguments_has (cli->arguments, CS_OPTION_DRY_RUN))
-    {
-      g_autoptr (CsJson) report = report_new (&recovery);
-      return cs_cli_print_record (cli, report, error);
-    }
+    return print_plan (&recovery, error);
   rollback.store = store;
   rollback.cluster = cs_cluster_name (cluster);
   rollback.stand = check_line;

@@ -4,9 +4,12 @@
 
 #include <string.h>
 
+#define NO_PARENT G_MAXUINT
+
 typedef struct
 {
   GPtrArray *rows; /* json_object, borrowed: by cluster, then as they were taken */
+  guint *parents;  /* per row: number of the one that it stands below, or NO_PARENT */
   bool *placed;    /* per row */
   json_object *tree;
 } Tree;
@@ -22,21 +25,69 @@ compare_rows (gconstpointer a, gconstpointer b)
   return order;
 }
 
-static bool
-is_child (json_object *row, json_object *parent)
+/* ---- parents ---- */
+
+/* Its VMs' may be several; an older clusnap tells of one only. */
+static json_object *
+parents_of (json_object *row)
 {
-  const char *name = cs_json_string (row, "parent");
-  return name != NULL && row != parent && g_strcmp0 (name, cs_json_string (parent, "snapshot")) == 0
-         && g_strcmp0 (cs_json_string (row, "cluster"), cs_json_string (parent, "cluster")) == 0;
+  json_object *parents = cs_json_array (row, "parents"), *parent = NULL;
+  if (parents != NULL && json_object_array_length (parents) > 0)
+    return json_object_get (parents);
+  parents = json_object_new_array ();
+  if (json_object_object_get_ex (row, "parent", &parent) && parent != NULL)
+    json_object_array_add (parents, json_object_get (parent));
+  return parents;
+}
+
+/* Below which row it stands, the latest of its parents; NO_PARENT: none is there. */
+static guint
+find_parent (const Tree *tree, guint at)
+{
+  json_object *row = g_ptr_array_index (tree->rows, at);
+  g_autoptr (CsJson) parents = parents_of (row);
+  for (guint i = tree->rows->len; i-- > 0;)
+    {
+      json_object *other = g_ptr_array_index (tree->rows, i);
+      const char *name = cs_json_string (other, "snapshot");
+      if (i == at
+          || g_strcmp0 (cs_json_string (row, "cluster"), cs_json_string (other, "cluster")) != 0)
+        continue;
+      for (gsize k = 0; name != NULL && k < json_object_array_length (parents); k++)
+        if (g_strcmp0 (json_object_get_string (json_object_array_get_idx (parents, k)), name) == 0)
+          return i;
+    }
+  return NO_PARENT;
 }
 
 static bool
-is_root (const Tree *tree, json_object *row)
+is_child (const Tree *tree, guint i, guint at)
 {
-  for (guint i = 0; i < tree->rows->len; i++)
-    if (is_child (row, g_ptr_array_index (tree->rows, i)))
-      return false;
-  return true;
+  return !tree->placed[i] && tree->parents[i] == at;
+}
+
+/* All of its parents in its column, and those that it does not stand below behind its name. */
+static void
+name_parents (const Tree *tree, guint at, json_object *copy, GString *text)
+{
+  g_autoptr (CsJson) parents = parents_of (copy);
+  g_autoptr (GString) all = g_string_new (NULL), others = g_string_new (NULL);
+  const char *above =
+      tree->parents[at] != NO_PARENT
+          ? cs_json_string (g_ptr_array_index (tree->rows, tree->parents[at]), "snapshot")
+          : NULL;
+  for (gsize i = 0; i < json_object_array_length (parents); i++)
+    {
+      const char *name = json_object_get_string (json_object_array_get_idx (parents, i));
+      g_string_append_printf (all, "%s%s", all->len > 0 ? ", " : "", name);
+      if (g_strcmp0 (name, above) != 0)
+        g_string_append_printf (others, "%s%s", others->len > 0 ? ", " : "", name);
+    }
+  if (json_object_array_length (parents) < 2)
+    return;
+  cs_json_add_string (copy, "parent", all->str);
+  if (others->len > 0)
+    g_string_append_printf (text, " (and %s)", others->str);
 }
 
 /* @indent: of the row itself; @below: of what lies under it. */
@@ -46,18 +97,21 @@ place (Tree *tree, guint at, const char *indent, const char *below)
   json_object *row = g_ptr_array_index (tree->rows, at), *copy = json_object_new_object ();
   const char *name = cs_json_string (row, "snapshot");
   bool current = json_object_get_boolean (json_object_object_get (row, "current"));
-  g_autofree char *text = g_strconcat (indent, name != NULL ? name : "", current ? " *" : "", NULL);
+  g_autoptr (GString) text = g_string_new (indent);
+  g_string_append (text, name != NULL ? name : "");
   tree->placed[at] = true;
   cs_json_merge (copy, row);
-  cs_json_add_string (copy, "snapshot", text);
+  name_parents (tree, at, copy, text);
+  g_string_append (text, current ? " *" : "");
+  cs_json_add_string (copy, "snapshot", text->str);
   json_object_array_add (tree->tree, copy);
   int last = -1;
   for (guint i = 0; i < tree->rows->len; i++)
-    if (!tree->placed[i] && is_child (g_ptr_array_index (tree->rows, i), row))
+    if (is_child (tree, i, at))
       last = (int)i;
   for (guint i = 0; (int)i <= last; i++)
     {
-      if (tree->placed[i] || !is_child (g_ptr_array_index (tree->rows, i), row))
+      if (!is_child (tree, i, at))
         continue;
       g_autofree char *own = g_strconcat (below, (int)i == last ? "`- " : "|- ", NULL);
       g_autofree char *further = g_strconcat (below, (int)i == last ? "   " : "|  ", NULL);
@@ -72,10 +126,13 @@ cs_snapshot_tree (json_object *rows)
   for (gsize i = 0; i < json_object_array_length (rows); i++)
     g_ptr_array_add (sorted, json_object_array_get_idx (rows, i));
   g_ptr_array_sort (sorted, compare_rows);
+  g_autofree guint *parents = g_new (guint, sorted->len + 1);
   g_autofree bool *placed = g_new0 (bool, sorted->len + 1);
-  Tree tree = { sorted, placed, json_object_new_array () };
+  Tree tree = { sorted, parents, placed, json_object_new_array () };
   for (guint i = 0; i < sorted->len; i++)
-    if (!placed[i] && is_root (&tree, g_ptr_array_index (sorted, i)))
+    parents[i] = find_parent (&tree, i);
+  for (guint i = 0; i < sorted->len; i++)
+    if (parents[i] == NO_PARENT)
       place (&tree, i, "", "");
   /* Names that are used again may make a ring. */
   for (guint i = 0; i < sorted->len; i++)

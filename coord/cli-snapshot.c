@@ -11,6 +11,7 @@ const CsColumn cs_snapshot_list_columns[] = {
   { "cluster", "Cluster", CS_COLUMN_TEXT },
   { "snapshot", "Snapshot", CS_COLUMN_TEXT },
   { "parent", "Parent", CS_COLUMN_TEXT },
+  { "parents", "Parents", CS_COLUMN_LIST, true },
   { "current", "Current", CS_COLUMN_BOOL, true },
   { "created", "Created", CS_COLUMN_TEXT },
   { "vms", "VMs", CS_COLUMN_COUNT },
@@ -26,6 +27,7 @@ const CsColumn cs_snapshot_list_columns[] = {
 static const CsColumn vm_columns[] = {
   { "name", "VM", CS_COLUMN_TEXT },
   { "incremental", "Incremental", CS_COLUMN_BOOL },
+  { "parent", "Parent", CS_COLUMN_TEXT },
   { "memory", "Memory", CS_COLUMN_SIZE },
   { "pause", "Pause", CS_COLUMN_TIME },
   { "sequence", "Sequence", CS_COLUMN_COUNT },

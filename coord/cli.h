@@ -20,6 +20,7 @@ typedef struct
   const char *summary;
   const CsColumn *columns; /* NULL: prints no result */
   bool (*run) (CsCli *cli, GError **error);
+  bool has_graph; /* prints one (CS_FORMAT_DOT) */
 } CsCommand;
 
 /* One run of the program. */
@@ -87,6 +88,7 @@ void cs_cli_note_times (const CsCli *cli, json_object *report);
 /* The commands. */
 bool cs_cli_cluster_create (CsCli *cli, GError **error);
 bool cs_cli_cluster_list (CsCli *cli, GError **error);
+bool cs_cli_cluster_set (CsCli *cli, GError **error);
 bool cs_cli_cluster_show (CsCli *cli, GError **error);
 bool cs_cli_cluster_delete (CsCli *cli, GError **error);
 bool cs_cli_snapshot_create (CsCli *cli, GError **error);

@@ -95,10 +95,12 @@ run_command (const CsArguments *arguments, CsFormat format, GError **error)
   cli.command = cs_command_find (arguments, &cli.first_operand, error);
   if (cli.command == NULL || !check (&cli, error) || !catch_signals (error))
     return false;
-  if (format == CS_FORMAT_DOT && cli.command->run != cs_cli_deps)
+  if (format == CS_FORMAT_DOT && !cli.command->has_graph)
     {
-      g_set_error (error, CS_ERROR, CS_ERROR_INVALID,
-                   "only 'clusnap deps' prints a graph: use --format table, json or value");
+      g_set_error (
+          error, CS_ERROR, CS_ERROR_INVALID,
+          "only 'clusnap deps' and 'clusnap recover --dry-run' print a graph: use --format "
+          "table, json or value");
       return false;
     }
   bool quiet = cs_arguments_has (arguments, CS_OPTION_QUIET);

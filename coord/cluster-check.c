@@ -105,6 +105,7 @@ cs_cluster_check (CsCluster *cluster, GError **error)
       g_prefix_error (error, "key 'name': ");
       return false;
     }
+  cluster->pause_deadline_us = 0;
   if (cluster->pause_deadline != NULL
       && !cs_duration_parse (cluster->pause_deadline, &cluster->pause_deadline_us, error))
     {
@@ -116,8 +117,9 @@ cs_cluster_check (CsCluster *cluster, GError **error)
     return invalid (error, "key 'agent': '%s' is not known: 'auto', 'required' or 'off'",
                     cluster->agent);
   if (cluster->domino_limit != NULL
-      && (*cluster->domino_limit < 1 || *cluster->domino_limit > 1000))
-    return invalid (error, "key 'domino-limit': it is no number from 1 to 1000");
+      && (*cluster->domino_limit < 1 || *cluster->domino_limit > CS_CLUSTER_MAX_DOMINO_LIMIT))
+    return invalid (error, "key 'domino-limit': it is no number from 1 to %d",
+                    CS_CLUSTER_MAX_DOMINO_LIMIT);
   if ((cluster->policy != NULL && !cs_cluster_check_policy (cluster->policy, error))
       || !cs_cluster_check_path ("store", cluster->store, error)
       || !cs_cluster_check_clone_of (cluster->clone_of, error))

@@ -30,8 +30,8 @@ set_not_found (const char *state_directory, const char *name, GError **error)
   return false;
 }
 
-bool
-cs_cluster_directory_add (const char *state_directory, const CsCluster *cluster, GError **error)
+static bool
+write_cluster (const char *state_directory, const CsCluster *cluster, bool replace, GError **error)
 {
   gsize length = 0;
   g_autofree char *yaml = cs_cluster_to_yaml (cluster, &length, error);
@@ -42,7 +42,7 @@ cs_cluster_directory_add (const char *state_directory, const CsCluster *cluster,
   if (g_mkdir_with_parents (directory, 0700) < 0)
     return cs_error_set_errno (error, errno, "cannot make directory '%s'", directory);
   g_autoptr (GError) failure = NULL;
-  if (cs_file_commit (path, yaml, length, false, &failure))
+  if (cs_file_commit (path, yaml, length, replace, &failure))
     return true;
   if (g_error_matches (failure, CS_ERROR, CS_ERROR_EXISTS))
     g_set_error (error, CS_ERROR, CS_ERROR_EXISTS,
@@ -53,6 +53,18 @@ cs_cluster_directory_add (const char *state_directory, const CsCluster *cluster,
     g_propagate_prefixed_error (error, g_steal_pointer (&failure),
                                 "cannot keep cluster '%s': ", cs_cluster_name (cluster));
   return false;
+}
+
+bool
+cs_cluster_directory_add (const char *state_directory, const CsCluster *cluster, GError **error)
+{
+  return write_cluster (state_directory, cluster, false, error);
+}
+
+bool
+cs_cluster_directory_replace (const char *state_directory, const CsCluster *cluster, GError **error)
+{
+  return write_cluster (state_directory, cluster, true, error);
 }
 
 CsCluster *

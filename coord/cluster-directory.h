@@ -10,6 +10,10 @@
 bool cs_cluster_directory_add (const char *state_directory, const CsCluster *cluster,
                                GError **error);
 
+/* Durable: the cluster of that name is this one from now on. */
+bool cs_cluster_directory_replace (const char *state_directory, const CsCluster *cluster,
+                                   GError **error);
+
 /* Errors: NOT_FOUND (names the ones that exist), INVALID (also when the file is another cluster's).
  */
 CsCluster *cs_cluster_directory_get (const char *state_directory, const char *name, GError **error);

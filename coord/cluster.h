@@ -23,6 +23,7 @@
 #include "common/json.h"
 
 #define CS_CLUSTER_MAX_VMS 1024
+#define CS_CLUSTER_MAX_DOMINO_LIMIT 1000
 
 typedef struct
 {
@@ -72,6 +73,11 @@ guint cs_cluster_domino_limit (const CsCluster *cluster);
 
 /* Errors: INVALID, with the policies that there are. */
 bool cs_cluster_set_policy (CsCluster *cluster, const char *policy, GError **error);
+
+/* Sets @key of a cluster that is defined to @value, as in the file; "": to its default.  Only what
+ * makes it no other cluster: policy, domino-limit, agent, pause-deadline.  After an error the
+ * cluster is not to be used.  Errors: INVALID, REFUSED (another key). */
+bool cs_cluster_change (CsCluster *cluster, const char *key, const char *value, GError **error);
 
 /* @text as in the file.  Errors: INVALID. */
 bool cs_cluster_set_pause_deadline (CsCluster *cluster, const char *text, GError **error);

@@ -9,6 +9,7 @@ typedef struct
   char *snapshot; /* or NULL */
   gint64 created; /* us since 1970; 0: not known */
   char *reason;
+  json_object *because; /* see cs_recover_plan_rows; NULL: it failed, or nothing is done with it */
 } Member;
 
 struct CsRecoverPlan
@@ -36,6 +37,21 @@ dependency_text (const CsClusterHistory *history, guint number)
       "depends on interval %" G_GUINT64_FORMAT " of '%s'%s%s%s, which is undone",
       dependency->from_interval, cs_cluster_history_vm (history, dependency->from)->name,
       *sources != '\0' ? " (" : "", sources, *sources != '\0' ? ")" : "");
+}
+
+/* What sent it back. */
+static json_object *
+because_of (const CsClusterHistory *history, const CsRecoveryMember *member)
+{
+  if (member->reason == CS_RECOVERY_UNTOUCHED || member->dependency == CS_RECOVERY_NO_DEPENDENCY)
+    return NULL;
+  const CsDependency *dependency =
+      cs_history_dependency (cs_cluster_history_graph (history), member->dependency);
+  json_object *because = json_object_new_object ();
+  cs_json_add_string (because, "vm", cs_cluster_history_vm (history, dependency->from)->name);
+  cs_json_add_uint (because, "interval", dependency->from_interval);
+  cs_json_add_string (because, "sources", cs_cluster_history_sources (history, member->dependency));
+  return because;
 }
 
 static char *
@@ -88,6 +104,7 @@ fill_member (Member *one, const CsClusterHistory *history, guint vm, const CsRec
   one->action = action_of (history, vm, member);
   one->name = g_strdup (cs_cluster_history_vm (history, vm)->name);
   one->reason = reason_text (history, vm, member);
+  one->because = because_of (history, member);
   if (one->action == CS_RECOVER_START || one->action == CS_RECOVER_ROLL_BACK)
     one->snapshot =
         g_strdup (cs_cluster_history_snapshot (history, vm, member->position, &created));
@@ -117,6 +134,7 @@ cs_recover_plan_free (CsRecoverPlan *plan)
       g_free (plan->members[i].name);
       g_free (plan->members[i].snapshot);
       g_free (plan->members[i].reason);
+      json_object_put (plan->members[i].because);
     }
   g_free (plan->members);
   g_free (plan);
@@ -165,6 +183,8 @@ cs_recover_plan_rows (const CsRecoverPlan *plan, gint64 now)
       if (member->created > 0)
         cs_json_add_uint (row, "lost", (guint64)MAX (now - member->created, 0));
       cs_json_add_string (row, "reason", member->reason);
+      if (member->because != NULL)
+        json_object_object_add (row, "because", json_object_get (member->because));
       json_object_array_add (rows, row);
     }
   return rows;

@@ -27,8 +27,9 @@ guint cs_recover_plan_count (const CsRecoverPlan *plan, CsRecoverAction action);
 /* Whether both do the same with every VM. */
 bool cs_recover_plan_equal (const CsRecoverPlan *one, const CsRecoverPlan *other);
 
-/* [{name, action: "keep"|"start"|"roll back"|"lost", snapshot?, lost?: us, reason}], new; lost: how
- * much of the VM's work is undone at time @now (us since 1970). */
+/* [{name, action: "keep"|"start"|"roll back"|"lost", snapshot?, lost?: us, reason, because?: {vm,
+ * interval, sources: text}}], new; lost: how much of the VM's work is undone at time @now (us since
+ * 1970); because: the other one's interval that sends it back. */
 json_object *cs_recover_plan_rows (const CsRecoverPlan *plan, gint64 now);
 
 /* [{name, snapshot}] of the VMs that are started or rolled back, as rollback.begin takes it; new.

@@ -32,16 +32,18 @@ add_printable (json_object *report, const char *member, json_object *result)
 
 json_object *
 cs_agent_converse_restore (int fd, const char *name, const char *vm, guint64 interval,
-                           gint64 deadline)
+                           gint64 patience, gint64 limit)
 {
+  gint64 since = g_get_monotonic_time (), deadline = since + limit;
   g_autoptr (GString) line = g_string_new (NULL);
   g_autoptr (GError) failure = NULL;
   g_autoptr (CsJson) result = NULL;
   json_object *report = json_object_new_object ();
   CsGuestTalk talk;
   guint64 id;
-  cs_agent_talk_init (&talk, fd, -1, name, line, deadline);
+  cs_agent_talk_init (&talk, fd, -1, name, line, since + MIN (patience, limit));
   bool restored = cs_agent_hello (&talk, vm, interval, &id, &failure);
+  talk.deadline = deadline;
   if (restored)
     {
       json_object *request = cs_agent_request_new ("after-restore", id + 1);
@@ -61,13 +63,15 @@ cs_agent_converse_restore (int fd, const char *name, const char *vm, guint64 int
 }
 
 json_object *
-cs_agent_after_restore (CsMonitor *monitor, const char *vm, guint64 interval, gint64 deadline)
+cs_agent_after_restore (CsMonitor *monitor, const char *vm, guint64 interval, bool resident)
 {
+  gint64 patience = resident ? CS_AGENT_HELLO_LIMIT : CS_AGENT_AFTER_RESTORE_LIMIT;
   g_autoptr (GError) failure = NULL;
   g_autofree char *filename = cs_guest_port_find (monitor, CS_AGENT_PORT, &failure);
   cs_autofd int fd = filename != NULL ? cs_guest_port_connect (monitor, filename, &failure) : -1;
   if (fd >= 0)
-    return cs_agent_converse_restore (fd, cs_monitor_name (monitor), vm, interval, deadline);
+    return cs_agent_converse_restore (fd, cs_monitor_name (monitor), vm, interval, patience,
+                                      CS_AGENT_AFTER_RESTORE_LIMIT);
   json_object *report = json_object_new_object ();
   bool absent = g_error_matches (failure, CS_ERROR, CS_ERROR_NOT_FOUND);
   cs_json_add_string (report, "agent", absent ? "none" : failure->message);

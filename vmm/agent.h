@@ -9,8 +9,11 @@
 
 typedef struct CsAgent CsAgent;
 
-/* us that an agent may take for putting its guest right: it is just faulting its memory in. */
+/* us that an agent may take for putting its guest right; and for its first word, where the guest's
+ * memory is all there: who is silent for so long will be.  A guest that is just faulting its memory
+ * in may be as late with that. */
 #define CS_AGENT_AFTER_RESTORE_LIMIT (30 * G_USEC_PER_SEC)
+#define CS_AGENT_HELLO_LIMIT (5 * G_USEC_PER_SEC)
 
 /* X (symbol, name on the wire and in cluster files) */
 #define CS_AGENT_POLICY_TABLE(X)                                                                   \
@@ -70,13 +73,14 @@ json_object *cs_agent_dependencies (const CsAgent *agent);
  * addresses and run its hooks, and tells its participants that they are @vm in @interval.  Returns
  * for reports
  * {"agent": "restored" | "none" | TEXT why not, "clock"?: TEXT, "random"?: TEXT, "announced"?: N};
- * new. Ends at @deadline (g_get_monotonic_time). */
+ * new.  @resident: its memory is all there.  Ends within CS_AGENT_AFTER_RESTORE_LIMIT. */
 json_object *cs_agent_after_restore (CsMonitor *monitor, const char *vm, guint64 interval,
-                                     gint64 deadline);
+                                     bool resident);
 
-/* The same on a connected socket, and the conversation of cs_agent_quiesce: for tests. */
+/* The same on a connected socket, and the conversation of cs_agent_quiesce: for tests.  @patience:
+ * us that the agent may take for its first word, @limit: for all. */
 json_object *cs_agent_converse_restore (int fd, const char *name, const char *vm, guint64 interval,
-                                        gint64 deadline);
+                                        gint64 patience, gint64 limit);
 /* @fd is taken. */
 bool cs_agent_quiesce_on (CsAgent *agent, int fd, const char *name, gint64 limit, gint64 hold,
                           GError **error);

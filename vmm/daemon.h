@@ -115,5 +115,7 @@ void cs_daemon_recover_clones (CsDaemon *daemon);
 GPtrArray *cs_rpc_vm_refs (json_object *params, const char *member, GError **error);
 /* Member "store" of @params, opened. */
 CsStore *cs_rpc_store (CsRpcPeer *peer, json_object *params, GError **error);
+/* Progress for the peer: the VMs of its job run; their agents may still take their time. */
+void cs_rpc_notify_running (CsRpcPeer *peer);
 
 #endif

@@ -2,7 +2,8 @@
  *
  * Every VM of the job has an entry; all of them name all VMs and their snapshots, so that whoever
  * finds them knows whether he has them all.  The phases are written to all entries before the first
- * VM is treated accordingly, and entries are removed when the VMs run:
+ * VM is treated accordingly, and entries are removed when the VMs run and their new lines of
+ * history are written down:
  *
  *   some entries are missing, or say "prepare"    no VM was changed, or (undone) none is any more
  *   all are there and say "apply"                 any VM may be half rolled back

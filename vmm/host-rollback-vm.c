@@ -170,8 +170,13 @@ bool
 cs_rollback_vm_load (gpointer data, GError **error)
 {
   CsRollbackVm *vm = data;
-  return cs_fault_point ("rollback-cold", error)
-         && cs_cold_restore_load (vm->cold, vm->job->cancellable, error);
+  if (!cs_fault_point ("rollback-cold", error)
+      || !cs_cold_restore_load (vm->cold, vm->job->cancellable, error))
+    return false;
+  /* Its frames are counted from the first one on. */
+  cs_job_lines_look_fresh (vm->job->lines, cs_rollback_vm_name (vm),
+                           cs_cold_restore_monitor (vm->cold));
+  return true;
 }
 
 bool
@@ -187,6 +192,7 @@ cs_rollback_vm_replace (gpointer data, GError **error)
   if (cs_vm_monitor (own) != NULL || cs_vm_open (own, NULL))
     cs_source_kill (cs_json_member_object (vm->document, "source"), cs_vm_monitor (own));
   set_rollback (vm, NULL);
+  cs_job_lines_sweep (vm->job->lines);
   make_cold (vm, vm->failure->message);
   g_clear_error (&vm->failure);
   if (!cs_rollback_vm_load (vm, &vm->failure))
@@ -248,8 +254,7 @@ cs_rollback_vm_after_restore (gpointer data, GError **error)
     return true;
   CsMonitor *monitor = open_monitor (vm, &failure);
   if (monitor != NULL)
-    vm->agent = cs_agent_after_restore (monitor, name, vm->interval,
-                                        g_get_monotonic_time () + CS_AGENT_AFTER_RESTORE_LIMIT);
+    vm->agent = cs_agent_after_restore (monitor, name, vm->interval, vm->cold == NULL);
   else
     g_warning ("VM '%s': its agent cannot be told of the rollback: %s", name, failure->message);
   close_monitor (vm);

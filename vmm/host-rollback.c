@@ -205,8 +205,10 @@ claim (CsHostRollback *job, GError **error)
 bool
 cs_host_rollback_begin (CsHostRollback *job, GError **error)
 {
-  return claim (job, error) && cs_fan_out (job->vms, cs_rollback_vm_look, error)
-         && cs_fault_point ("rollback-begin", error);
+  if (!claim (job, error) || !cs_fan_out (job->vms, cs_rollback_vm_look, error))
+    return false;
+  cs_job_lines_sweep (job->lines);
+  return cs_fault_point ("rollback-begin", error);
 }
 
 bool
@@ -417,7 +419,13 @@ cs_host_rollback_release (CsHostRollback *job, GError **error)
       CsRollbackVm *vm = cs_host_rollback_vm (job, i);
       vm->interval =
           cs_cluster_lines_interval (cs_job_lines_cluster (job->lines), vm->member.vm->ref->name);
+      /* It runs, and its new line is written down: nobody is to begin another one for it. */
+      if (vm->resumed_at != 0)
+        cs_rollback_vm_unjournal (vm);
     }
+  cs_fault_point ("rollback-agent", NULL);
+  if (job->running != NULL)
+    job->running (job->running_data);
   cs_fan_out (job->vms, cs_rollback_vm_after_restore, NULL);
   if (job->set_time)
     cs_fan_out (job->vms, cs_rollback_vm_set_time, NULL);

@@ -68,6 +68,9 @@ struct CsHostRollback
   CsJobLines *lines;
   void (*failed) (gpointer); /* a VM's pause ended by itself; any thread.  NULL: nobody cares */
   gpointer failed_data;
+  void (*running) (gpointer); /* in release: the VMs run, what follows may take its time.  NULL:
+                                 nobody cares */
+  gpointer running_data;
 
   /* calling thread */
   bool set_time; /* when all run: the guests' clocks, by their agents */

@@ -91,6 +91,18 @@ look (CsJobLines *job, const char *vm, CsMonitor *monitor, bool fresh)
 }
 
 void
+cs_job_lines_look (CsJobLines *job, const char *vm, CsMonitor *monitor)
+{
+  look (job, vm, monitor, false);
+}
+
+void
+cs_job_lines_sweep (CsJobLines *job)
+{
+  cs_cluster_lines_sweep (job->lines);
+}
+
+void
 cs_job_lines_look_fresh (CsJobLines *job, const char *vm, CsMonitor *monitor)
 {
   look (job, vm, monitor, true);
@@ -153,7 +165,7 @@ look_at_others (CsJobLines *job)
 bool
 cs_job_lines_check (CsJobLines *job, GError **error)
 {
-  cs_cluster_lines_sweep (job->lines);
+  cs_job_lines_sweep (job);
   for (guint i = 0; i < job->members->len; i++)
     {
       Look one = { job, ((CsMember *)g_ptr_array_index (job->members, i))->vm };

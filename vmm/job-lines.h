@@ -33,6 +33,10 @@ void cs_job_lines_settle (CsJobLines *job);
 /* After cut and settle: the manifest's members of @vm. */
 void cs_job_lines_add_to (const CsJobLines *job, const char *vm, json_object *document);
 
+/* Before VMs are started anew: what their QEMUs that have ended sent is accounted for. */
+void cs_job_lines_sweep (CsJobLines *job);
+/* What the network of @vm is now.  Its worker. */
+void cs_job_lines_look (CsJobLines *job, const char *vm, CsMonitor *monitor);
 /* A restored VM before it runs.  Its worker. */
 void cs_job_lines_look_fresh (CsJobLines *job, const char *vm, CsMonitor *monitor);
 

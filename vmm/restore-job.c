@@ -388,8 +388,7 @@ after_restore_one (gpointer data, GError **error)
 {
   Participant *one = data;
   one->agent = cs_agent_after_restore (cs_cold_restore_monitor (one->restore),
-                                       one->member.vm->ref->name, one->interval,
-                                       g_get_monotonic_time () + CS_AGENT_AFTER_RESTORE_LIMIT);
+                                       one->member.vm->ref->name, one->interval, !one->job->lazy);
   return true;
 }
 
@@ -418,7 +417,7 @@ begin_branches (RestoreJob *job)
     return;
   for (guint i = 0; i < job->participants->len; i++)
     g_ptr_array_add (documents, participant (job, i)->document);
-  cs_cluster_lines_sweep (cs_job_lines_cluster (job->lines));
+  cs_job_lines_sweep (job->lines);
   cs_fan_out (job->participants, look_one, NULL);
   cs_job_lines_go_back (job->lines, documents);
   cs_job_lines_settle (job->lines);
@@ -457,6 +456,7 @@ cs_rpc_restore_release (CsRpcPeer *peer, json_object *params, GError **error)
   if ((job->clone != NULL && !cs_clone_release (job->clone, error)) || !release_all (job, error))
     return give_up (peer);
   job->released = true;
+  cs_rpc_notify_running (peer);
   cs_fan_out (job->participants, after_restore_one, NULL);
   if (cs_json_true (params, "set-time"))
     cs_fan_out (job->participants, set_time_one, NULL);

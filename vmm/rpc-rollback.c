@@ -245,6 +245,12 @@ fill_released (json_object *vm, const CsRollbackVm *one)
   json_object_object_add (vm, "whole", json_object_new_boolean (stats->whole));
 }
 
+static void
+notify_running (gpointer peer)
+{
+  cs_rpc_notify_running (peer);
+}
+
 json_object *
 cs_rpc_rollback_release (CsRpcPeer *peer, json_object *params, GError **error)
 {
@@ -252,6 +258,8 @@ cs_rpc_rollback_release (CsRpcPeer *peer, json_object *params, GError **error)
   if (job == NULL)
     return NULL;
   job->rollback->set_time = cs_json_true (params, "set-time");
+  job->rollback->running = notify_running;
+  job->rollback->running_data = peer;
   if (!cs_host_rollback_release (job->rollback, error))
     return give_up (peer);
   json_object *result = per_vm (job->rollback, fill_released);

@@ -113,6 +113,24 @@ add_partial (json_object *summary, json_object *manifest)
   json_object_object_add (summary, "only", names);
 }
 
+/* Of each of its VMs, each once. */
+static json_object *
+parents_of (json_object *vms)
+{
+  json_object *parents = json_object_new_array ();
+  for (gsize i = 0; vms != NULL && i < json_object_array_length (vms); i++)
+    {
+      const char *own = cs_json_string (json_object_array_get_idx (vms, i), "parent");
+      bool known = own == NULL;
+      for (gsize k = 0; !known && k < json_object_array_length (parents); k++)
+        known =
+            g_strcmp0 (json_object_get_string (json_object_array_get_idx (parents, k)), own) == 0;
+      if (!known)
+        json_object_array_add (parents, json_object_new_string (own));
+    }
+  return parents;
+}
+
 static json_object *
 summary_of (CsDaemon *daemon, CsStore *store, const CsManifestName *name)
 {
@@ -132,6 +150,7 @@ summary_of (CsDaemon *daemon, CsStore *store, const CsManifestName *name)
   cs_json_add_string (summary, "created", cs_json_string (manifest, "created"));
   json_object_object_add (summary, "parent",
                           json_object_get (json_object_object_get (manifest, "parent")));
+  json_object_object_add (summary, "parents", parents_of (vms));
   json_object_object_add (summary, "current",
                           json_object_new_boolean (cs_vm_table_is_based_on (
                               daemon->vms, cs_json_array (manifest, "images"))));

@@ -49,6 +49,15 @@ has_name (GPtrArray *refs, const char *name)
   return false;
 }
 
+void
+cs_rpc_notify_running (CsRpcPeer *peer)
+{
+  json_object *event = json_object_new_object ();
+  cs_json_add_string (event, "event", "progress");
+  cs_json_add_string (event, "text", "the VMs run, their agents are told");
+  cs_rpc_peer_notify (peer, event);
+}
+
 GPtrArray *
 cs_rpc_vm_refs (json_object *params, const char *member, GError **error)
 {

@@ -46,6 +46,14 @@ fill_stored (json_object *vm, const CsCapture *capture)
   cs_capture_report_agent (capture, vm);
 }
 
+/* The snapshot that the VM's delta starts from; NULL: it is none. */
+static const char *
+parent_of (const CsSnapshotVm *one)
+{
+  const CsVmBase *base = one->member.vm->base;
+  return cs_capture_is_incremental (one->capture) && base != NULL ? base->snapshot : NULL;
+}
+
 /* The VMs' documents for the manifest, with their statistics. */
 static void
 collect_documents (CsSnapshot *snapshot)
@@ -61,6 +69,7 @@ collect_documents (CsSnapshot *snapshot)
       fill_stored (stats, capture);
       cs_json_add_uint (stats, "flows", (guint64)snapshot->flows);
       json_object_object_add (document, "stats", stats);
+      cs_json_add_string (document, "parent", parent_of (cs_snapshot_vm (snapshot, i)));
       cs_job_lines_add_to (snapshot->lines, cs_snapshot_vm (snapshot, i)->member.vm->ref->name,
                            document);
       json_object_array_add (snapshot->manifest_vms, document);
@@ -88,17 +97,10 @@ cs_rpc_snapshot_store (CsRpcPeer *peer, json_object *params, GError **error)
 static const char *
 common_parent (const CsSnapshot *snapshot)
 {
-  const char *parent = NULL;
-  for (guint i = 0; i < snapshot->participants->len; i++)
-    {
-      const CsVmBase *base = cs_snapshot_vm (snapshot, i)->member.vm->base;
-      const char *own = cs_capture_is_incremental (cs_snapshot_vm (snapshot, i)->capture) && base
-                            ? base->snapshot
-                            : NULL;
-      if (own == NULL || (i > 0 && g_strcmp0 (own, parent) != 0))
-        return NULL;
-      parent = own;
-    }
+  const char *parent = parent_of (cs_snapshot_vm (snapshot, 0));
+  for (guint i = 1; i < snapshot->participants->len; i++)
+    if (g_strcmp0 (parent_of (cs_snapshot_vm (snapshot, i)), parent) != 0)
+      return NULL;
   return parent;
 }
 

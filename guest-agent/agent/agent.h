@@ -8,6 +8,8 @@
 #include "guest-agent/agent/protocol.h"
 #include "guest-agent/participant/protocol.h"
 
+#include <ifaddrs.h>
+#include <netpacket/packet.h>
 #include <poll.h>
 #include <stdbool.h>
 #include <stdint.h>
@@ -164,15 +166,19 @@ void agent_hooks_stop (Hooks *hooks);
 /* The same, and frees what @hooks holds. */
 void agent_hooks_clear (Hooks *hooks);
 
-/* ---- after-restore.c, announce.c ---- */
+/* ---- after-restore.c, announce.c, announce-ipv6.c ---- */
 
 /* Sets the wall clock to @ns since 1970.  NULL, or why not. */
 const char *agent_set_clock (uint64_t ns);
 /* Mixes @entropy in and makes the kernel use it at once.  NULL, or why not. */
 const char *agent_reseed (const unsigned char *entropy, size_t length);
-/* Tells the neighbours on every interface that is up where our IPv4 addresses are; returns how many
- * addresses. */
+/* Tells the neighbours on every Ethernet interface that is up where our addresses are; returns how
+ * many addresses. */
 int agent_announce (void);
+/* The IPv6 ones; @fd: a socket of AF_PACKET, @all: of getifaddrs. */
+int agent_announce_ipv6 (int fd, const struct ifaddrs *all);
+/* False for what is no Ethernet interface that is up and speaks ARP. */
+bool agent_link_address (const struct ifaddrs *all, const char *name, struct sockaddr_ll *address);
 
 /* ---- session.c ---- */
 

@@ -1,6 +1,5 @@
 /* ARP announcements (RFC 5227, section 3): switches learn again behind which port we are,
- * neighbours which address of the link layer we have.  IPv4 only: IPv6 nodes find us by neighbour
- * discovery. */
+ * neighbours which address of the link layer we have.  announce-ipv6.c does it for IPv6. */
 #include "config.h"
 
 #include "guest-agent/agent/agent.h"
@@ -22,15 +21,16 @@ typedef struct
   struct ether_arp arp;
 } __attribute__ ((packed)) Frame;
 
-static bool
-link_address (const struct ifaddrs *all, const char *name, struct sockaddr_ll *address)
+bool
+agent_link_address (const struct ifaddrs *all, const char *name, struct sockaddr_ll *address)
 {
   for (const struct ifaddrs *one = all; one != NULL; one = one->ifa_next)
     if (one->ifa_addr != NULL && one->ifa_addr->sa_family == AF_PACKET
         && strcmp (one->ifa_name, name) == 0)
       {
         memcpy (address, one->ifa_addr, sizeof *address);
-        return address->sll_hatype == ARPHRD_ETHER && address->sll_halen == ETH_ALEN;
+        return (one->ifa_flags & (IFF_UP | IFF_LOOPBACK | IFF_NOARP)) == IFF_UP
+               && address->sll_hatype == ARPHRD_ETHER && address->sll_halen == ETH_ALEN;
       }
   return false;
 }
@@ -70,12 +70,13 @@ agent_announce (void)
       struct sockaddr_ll link;
       struct sockaddr_in ip;
       if (one->ifa_addr == NULL || one->ifa_addr->sa_family != AF_INET
-          || (one->ifa_flags & (IFF_UP | IFF_LOOPBACK | IFF_NOARP)) != IFF_UP
-          || !link_address (all, one->ifa_name, &link))
+          || !agent_link_address (all, one->ifa_name, &link))
         continue;
       memcpy (&ip, one->ifa_addr, sizeof ip);
       count += announce (fd, &link, ip.sin_addr);
     }
+  if (fd >= 0)
+    count += agent_announce_ipv6 (fd, all);
   if (fd >= 0)
     close (fd);
   freeifaddrs (all);

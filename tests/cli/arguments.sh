@@ -14,7 +14,7 @@ refused() {
 
 refused "clusnap --help"
 refused "'frobnicate'" frobnicate
-refused "there are create, list, show, delete" cluster
+refused "there are create, list, show, set, delete" cluster
 refused "'destroy'" cluster destroy demo
 refused "'--bogus'" cluster list --bogus
 refused "'-x'" -x cluster list

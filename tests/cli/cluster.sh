@@ -1,5 +1,5 @@
 #!/bin/sh
-# Clusters: create from arguments and from a file, list, show, delete.
+# Clusters: create from arguments and from a file, list, show, set, delete.
 # shellcheck source=tests/cli/common.sh
 . "${srcdir:?}/tests/cli/common.sh"
 
@@ -71,6 +71,28 @@ out_has "broken.yaml"
 out_has "other"
 expect 2 cluster show broken
 err_has "broken.yaml"
+
+# What a cluster is stays, how it is snapshotted can be changed: all of it or nothing.
+expect 0 cluster set demo policy=independent domino-limit=5 agent=required pause-deadline=3s
+expect 0 cluster show demo -f json
+[ "$(jq -r '[.policy, ."domino-limit", .agent, ."pause-deadline", .store, (.vms | length)] | join(" ")' "$work/out")" = \
+    "independent 5 required 3000000 $work/store 3" ] || fail "not all was changed, or too much"
+expect 2 cluster set demo policy=group domino-limit=0
+err_has "nothing of cluster 'demo' was changed: key 'domino-limit'"
+for word in policy=sometimes agent=perhaps pause-deadline=soon domino-limit=1001 bogus=1 policy =group; do
+    expect 2 cluster set demo "$word"
+done
+for word in name=other store=/elsewhere vms= clone-of=a/b; do
+    expect 7 cluster set demo policy=group "$word"
+    err_has "make a new cluster"
+done
+expect 0 cluster set demo domino-limit= pause-deadline= agent=
+expect 0 cluster show demo -f json
+[ "$(jq -r '[.policy, ."domino-limit", .agent, ."pause-deadline"] | map(. // "-") | join(" ")' "$work/out")" = \
+    "independent - - -" ] || fail "no defaults, or a change that was refused: $(cat "$work/out")"
+CLUSNAP_STORE='' expect 0 cluster list -f value -c store
+grep -qx "$PWD/here" "$work/out" || fail "the store was changed"
+expect 3 cluster set nowhere policy=group
 
 expect 3 cluster show nowhere
 err_has "there are: broken, demo, other"

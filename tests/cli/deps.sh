@@ -39,7 +39,7 @@ if command -v dot >/dev/null; then
     [ "$(grep -c ^edge "$work/plain")" = 2 ] || fail "Graphviz sees other edges"
 fi
 expect 2 snapshot list -f dot
-err_has "only 'clusnap deps' prints a graph"
+err_has "only 'clusnap deps' and 'clusnap recover --dry-run' print a graph"
 expect 2 deps demo -f graph
 
 start_fake 'deps.show=result:{"vms":[{"name":"a\"b\\","dependencies":[]},{}]}'

@@ -105,8 +105,10 @@ expect 0 snapshot create demo -q
 expect 0 snapshot create demo -q
 offers "cluster snapshot restore rollback recover deps store daemon" clusnap ""
 offers "snapshot" clusnap -f json sn
-offers "create list show delete" clusnap cluster ""
+offers "create list show set delete" clusnap cluster ""
 offers "demo other" clusnap cluster show ""
+offers "demo other" clusnap cluster set ""
+offers "policy=" clusnap cluster set demo po
 offers "demo other" clusnap restore ""
 offers "other" clusnap snapshot list o
 offers "s1 s2" clusnap restore demo ""
@@ -120,6 +122,7 @@ offers "demo other" clusnap deps ""
 offers "s1 s2" clusnap snapshot --store "$work/store" show demo ""
 offers "table json value" clusnap cluster list -f ""
 offers "table json value dot" clusnap deps demo -f ""
+offers "table json value dot" clusnap recover demo --dry-run -f ""
 offers "--eager" clusnap restore --e
 offers "--dry-run" clusnap store gc --d
 offers "cluster cluster-pause" clusnap snapshot create -c cl

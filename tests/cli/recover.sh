@@ -106,6 +106,20 @@ is '.failed | join(" ")' vm1
 expect 0 recover demo --dry-run --failed vm3 -q -f json
 is '.vms | map(.action) | join(",")' "keep,keep,roll back"
 expect 3 recover demo --failed vm9
+# The same as a graph: what becomes of each, and an arrow for what sends it back.
+expect 2 recover demo -f dot
+err_has "use it with --dry-run"
+expect 0 recover demo --dry-run -f dot
+out_has '"vm1" [label="vm1\nstart from s1\n'
+out_has 'it does not run", style="dashed,filled"];'
+out_has '"vm2" [label="vm2\nroll back to s1\n'
+out_has '"vm3" [label="vm3\nkeep", style=solid];'
+out_has '"vm1" -> "vm2" [label="interval 1\nflows"];'
+[ "$(grep -c -- '->' "$work/out")" = 1 ] || fail "more than one is sent back by another"
+if command -v dot >/dev/null; then
+    dot -Tplain "$work/out" >"$work/plain" || fail "Graphviz does not take the graph"
+    [ "$(grep -c ^node "$work/plain")" = 3 ] || fail "Graphviz sees other VMs"
+fi
 start_fake "$list" "$show" "$dead"
 expect 0 recover demo -q -f json
 is '.vms | map(.way // "-") | join(",")' "in-place,in-place,-"

@@ -2,7 +2,7 @@
 # Only who must goes back: four guests in two pairs that exchange numbered messages, each pair by itself (the cut
 # probe).  One guest is killed; its partner goes back with it to their snapshot, and the other pair is not stopped for
 # a moment: no STOP of its QEMUs, no message missing, no counter set back.
-# CLUSNAP_TEST_PARTS chooses parts: group crash both coordinated independent.
+# CLUSNAP_TEST_PARTS chooses parts: group crash release both coordinated independent.
 # shellcheck source=tests/lib-faults.sh
 . "${srcdir:-.}/tests/lib-faults.sh"
 # shellcheck source=tests/lib-recover.sh
@@ -38,7 +38,13 @@ group() {
     [ "$(vm_status 1)" = running ] || fail "--dry-run did something"
     recovers cold,in-place,-,-
     recover_left_alone 1
+    # Who was started anew is counted from its first frame on, and known to run.
+    [ "$(sequences counted) $(sequences running)" = "[true,true,true,true] [true,true,true,true]" ] ||
+        fail "after the recovery: $(clusnap deps c)"
+    must_fail 6 "name those that failed" clusnap -q recover c
     recover_progress
+    clusnap -q deps c -f json | jq -c .dependencies >"$tmp/edges"
+    jq -e 'length == 2 and all(.sources == ["flows"])' "$tmp/edges" >/dev/null || fail "not the two pairs: $(cat "$tmp/edges")"
     nothing_left
     recover_create
     recover_progress
@@ -84,8 +90,12 @@ crash() {
 coordinated() {
     note "coordinated: one cut, and still only the pair goes back"
     recover_policy coordinated
+    recover_create --only vm0,vm1
+    recover_create --only vm2,vm3
     recover_create
     [ "$sets" = all ] || fail "not one snapshot: $sets"
+    [ "$(clusnap snapshot list c -f json | jq -c 'max_by(.created) | [.parent, (.parents | length)]')" = "[null,2]" ] ||
+        fail "not the two before it are its parents: $(clusnap snapshot list c)"
     recover_progress
     recover_mark
     vm_kill 1
@@ -108,7 +118,71 @@ independent() {
     recover_progress
 }
 
-for part in $(test_parts "group crash" "both coordinated independent"); do
+# shape FILE: what a recovery would do if vm0 failed now, without its numbers.
+shape() {
+    clusnap -q recover c --dry-run --failed vm0 -f json |
+        jq -c '[.vms[] | [.name, .action, .snapshot, (.reason | gsub("interval [0-9]+"; "an interval"))]]' >"$1"
+}
+
+sequences() {
+    clusnap -q deps c -f json | jq -c "[.vms[] | .$1]"
+}
+
+# fails_at POINT: clusnapd dies there, in a recovery of the first pair, and is started again
+fails_at() {
+    note "clusnapd is killed at $1"
+    arm "$1:crash"
+    must_fail 13 "clusnapd" clusnap -q recover c --failed vm0
+    daemon_dies
+    disarm
+    daemon_start
+    all_run
+    if grep -E 'took .* VM\(s\) back|as before its rollback' "$clusnapd_directory/clusnapd.log"; then
+        fail "they were taken back again, or their lines were not"
+    fi
+    nothing_left
+}
+
+release() {
+    note "clusnapd is killed when all are back: only their lines are still to go back"
+    : >"$clusnapd_directory/clusnapd.log"
+    recover_policy group
+    recover_create
+    recover_progress
+    recovers in-place,in-place,-,- --failed vm0
+    recover_progress
+    shape "$tmp/as-always"
+    old=$(sequences sequence)
+    recover_mark
+    fails_at rollback-release
+    [ "$(sequences counted)" = "[true,true,true,true]" ] || fail "not counted: $(clusnap deps c)"
+    [ "$(sequences sequence)" = "$(jq -c '[.[0] + 1, .[1] + 1, .[2], .[3]]' <<<"$old")" ] ||
+        fail "the intervals were $old, and are $(sequences sequence)"
+    recover_left_alone 1
+    recover_progress
+    shape "$tmp/now"
+    cmp -s "$tmp/as-always" "$tmp/now" || fail "another recovery line: $(cat "$tmp/as-always" "$tmp/now")"
+
+    old=$(sequences sequence)
+    fails_at rollback-agent
+    [ "$(sequences counted)" = "[true,true,true,true]" ] || fail "not counted: $(clusnap deps c)"
+    [ "$(sequences sequence)" = "$(jq -c '[.[0] + 1, .[1] + 1, .[2], .[3]]' <<<"$old")" ] ||
+        fail "they went back twice: the intervals were $old, and are $(sequences sequence)"
+    recover_progress
+    shape "$tmp/now"
+    cmp -s "$tmp/as-always" "$tmp/now" || fail "another recovery line: $(cat "$tmp/as-always" "$tmp/now")"
+
+    # Those that were let go already are bound to all.
+    fails_at rollback-resume
+    recover_progress
+    shape "$tmp/now"
+    cat "$tmp/now" >&2
+    jq -e '(.[0][2] != null) and .[0][2] == .[1][2]' "$tmp/now" >/dev/null || fail "not the pair at least: $(cat "$tmp/now")"
+    recover_create
+    recover_progress
+}
+
+for part in $(test_parts "group crash release" "both coordinated independent"); do
     "$part"
 done
 clusnap -q snapshot verify c >/dev/null

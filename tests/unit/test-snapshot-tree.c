@@ -38,6 +38,27 @@ START_TEST (deleted_parent_makes_roots)
 }
 END_TEST
 
+#define MERGE(name, parents, created)                                                              \
+  "{\"cluster\":\"c\",\"snapshot\":\"" name "\",\"parent\":null,\"parents\":[" parents             \
+  "],\"created\":\"" created "\"}"
+
+/* One of all VMs after partial ones. */
+START_TEST (several_parents)
+{
+  static const char rows[] = "[" ROW ("s1", "null", "1") "," ROW ("s2.1", "\"s1\"", "2") "," ROW (
+      "s2.2", "\"s1\"", "3") "," MERGE ("s3", "\"s2.1\",\"s2.2\"",
+                                        "4") "," ROW ("s4", "\"s3\"",
+                                                      "5") "," MERGE ("s5", "\"gone\",\"s2.1\"",
+                                                                      "6") "]";
+  g_autofree char *text = drawn (rows);
+  ck_assert_str_eq (text, "s1\n|- s2.1\n|  `- s5 (and gone)\n`- s2.2\n   `- s3 (and s2.1)\n"
+                          "      `- s4\n");
+  g_autoptr (CsJson) array = json_tokener_parse (rows);
+  g_autoptr (CsJson) tree = cs_snapshot_tree (array);
+  ck_assert_str_eq (cs_json_string (json_object_array_get_idx (tree, 4), "parent"), "s2.1, s2.2");
+}
+END_TEST
+
 /* s1 was deleted, and its name used again for a child of its own child. */
 START_TEST (ring_is_drawn_once)
 {
@@ -70,6 +91,7 @@ main (void)
   TCase *tests = tcase_create ("tree");
   tcase_add_test (tests, branches);
   tcase_add_test (tests, deleted_parent_makes_roots);
+  tcase_add_test (tests, several_parents);
   tcase_add_test (tests, ring_is_drawn_once);
   tcase_add_test (tests, clusters_are_apart);
   tcase_add_test (tests, none);
