@@ -170,8 +170,12 @@ bool
 cs_rollback_vm_load (gpointer data, GError **error)
 {
   CsRollbackVm *vm = data;
-  return cs_fault_point ("rollback-cold", error)
-         && cs_cold_restore_load (vm->cold, vm->job->cancellable, error);
+  if (!cs_fault_point ("rollback-cold", error)
+      || !cs_cold_restore_load (vm->cold, vm->job->cancellable, error))
+    return false;
+  cs_job_lines_look_fresh (vm->job->lines, cs_rollback_vm_name (vm),
+                           cs_cold_restore_monitor (vm->cold));
+  return true;
 }
 
 bool
@@ -187,6 +191,7 @@ cs_rollback_vm_replace (gpointer data, GError **error)
   if (cs_vm_monitor (own) != NULL || cs_vm_open (own, NULL))
     cs_source_kill (cs_json_member_object (vm->document, "source"), cs_vm_monitor (own));
   set_rollback (vm, NULL);
+  cs_cluster_lines_sweep (cs_job_lines_cluster (vm->job->lines));
   make_cold (vm, vm->failure->message);
   g_clear_error (&vm->failure);
   if (!cs_rollback_vm_load (vm, &vm->failure))

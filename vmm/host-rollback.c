@@ -205,7 +205,11 @@ claim (CsHostRollback *job, GError **error)
 bool
 cs_host_rollback_begin (CsHostRollback *job, GError **error)
 {
-  return claim (job, error) && cs_fan_out (job->vms, cs_rollback_vm_look, error)
+  if (!claim (job, error))
+    return false;
+  /* Here and not when they are started again: the others stand then. */
+  cs_cluster_lines_sweep (cs_job_lines_cluster (job->lines));
+  return cs_fan_out (job->vms, cs_rollback_vm_look, error)
          && cs_fault_point ("rollback-begin", error);
 }
 

@@ -33,7 +33,7 @@ void cs_job_lines_settle (CsJobLines *job);
 /* After cut and settle: the manifest's members of @vm. */
 void cs_job_lines_add_to (const CsJobLines *job, const char *vm, json_object *document);
 
-/* A restored VM before it runs.  Its worker. */
+/* A restored VM before it runs; its QEMU of before has been swept.  Its worker. */
 void cs_job_lines_look_fresh (CsJobLines *job, const char *vm, CsMonitor *monitor);
 
 #endif
