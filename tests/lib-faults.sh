@@ -43,9 +43,18 @@ faults_store() {
 
 declare -A watch_pids=()
 
+# watch_answered BASE: how often a watch has begun there.
+watch_answered() {
+    grep -c '"return"' "$1.moments" || true
+}
+
+watch_has_begun() {
+    [ "$(watch_answered "$1")" -gt "$2" ]
+}
+
 # A fifo that stays open for writing: socat sees no end of its input.
 watch_start() {
-    local i base
+    local i base before
     for i in $(cluster_nodes); do
         base=$cluster_directory/$i
         if [ -n "${watch_pids[$i]:-}" ]; then
@@ -53,12 +62,14 @@ watch_start() {
         fi
         [ -p "$base.fifo" ] || mkfifo "$base.fifo"
         exec {watch_fd}<>"$base.fifo"
+        touch "$base.moments"
+        before=$(watch_answered "$base")
         printf '%s\n' '{"execute":"qmp_capabilities"}' >&"$watch_fd"
         socat - "UNIX-CONNECT:$base.watch" <&"$watch_fd" >>"$base.moments" 2>/dev/null &
         watch_pids[$i]=$!
         disown $!
         exec {watch_fd}>&-
-        wait_for 10 grep -q '"return"' "$base.moments" || fail "node $i cannot be watched"
+        wait_for 10 watch_has_begun "$base" "$before" || fail "node $i cannot be watched"
     done
 }
 

@@ -10,8 +10,9 @@
 #   recover_run [ARG...]     clusnap recover; its report in $tmp/recovered.json; false with its words in $tmp/said
 #   recover_groups           "0 1": those that run the probe; $recover_probes, if set, names them
 #   recover_mark             from here on: what the groups are and how often they were stopped
-#   recover_left_alone G     group G was not stopped since, none of its guests' numbered messages is missing, and no counter
-#                            of theirs was set back (cut-check).  Not by their reports on the serial port: QEMU drops
+#   recover_not_stopped G    group G, of whatever programs, was not stopped since
+#   recover_left_alone G [ARG...]   group G of probes was not stopped since, none of its guests' numbered messages is missing, and
+#                            no counter of theirs was set back (cut-check with ARGs).  Not by their reports on the serial port: QEMU drops
 #                            what a reader is too slow to take.
 
 recover_start() {
@@ -48,14 +49,14 @@ recover_policy() {
     clusnap cluster set c "policy=$1"
 }
 
-recover_groups() {
+recover_all_groups() {
     local groups
-    if [ -n "${recover_probes:-}" ]; then
-        echo "$recover_probes"
-        return
-    fi
     read -r -a groups <<<"$option_groups"
     seq -s ' ' 0 $((${#groups[@]} - 1))
+}
+
+recover_groups() {
+    echo "${recover_probes:-$(recover_all_groups)}"
 }
 
 recover_progress() {
@@ -132,15 +133,24 @@ recover_mark() {
     recover_watch
     for group in $(recover_groups); do
         rm -f "$tmp/before-$group.json"
-        cluster_check_group "$group" --no-verify --save "$tmp/before-$group.json" >/dev/null
+        cluster_check_group "$group" --no-verify --save "$tmp/before-$group.json" >"$tmp/checked" ||
+            fail "group $group is not consistent: $(cat "$tmp/checked")"
+    done
+    for group in $(recover_all_groups); do
         recover_stops "$group" >"$tmp/stops-$group"
     done
 }
 
-recover_left_alone() {
+recover_not_stopped() {
     recover_stops "$1" >"$tmp/stops"
     cmp -s "$tmp/stops" "$tmp/stops-$1" ||
         fail "group $1 was stopped: $(tr '\n' ' ' <"$tmp/stops-$1"), now $(tr '\n' ' ' <"$tmp/stops")"
-    cluster_check_group "$1" --against "$tmp/before-$1.json" --wait-progress 5 >"$tmp/checked" ||
-        fail "group $1: $(cat "$tmp/checked")"
+}
+
+recover_left_alone() {
+    local group=$1
+    shift
+    recover_not_stopped "$group"
+    cluster_check_group "$group" --against "$tmp/before-$group.json" --wait-progress 5 "$@" >"$tmp/checked" ||
+        fail "group $group: $(cat "$tmp/checked")"
 }

@@ -1,4 +1,9 @@
-/* A peer's connection and queues; link.h has the rules. */
+/* A peer's connection and queues; link.h has the rules.
+ *
+ * Longer than others: out, in and connections are the three sides of one state.  What is written
+ * next depends on what was received (acknowledgements ride on frames, a HELLO says where to go on),
+ * and each way for a connection to end leaves the queue at a place that the other two must agree
+ * about. */
 #define _GNU_SOURCE
 #include "guest-agent/dsm/link.h"
 
@@ -18,7 +23,7 @@ typedef struct Queued Queued;
 struct Queued
 {
   Queued *next;
-  uint64_t sequence;
+  uint64_t sequence, history; /* of all up to this one */
   bool data;
   size_t n;
   uint8_t bytes[];
@@ -43,6 +48,7 @@ struct CsLink
   /* of the peer */
   Queued *first, **last;
   uint64_t incarnation, sent, acknowledged, received;
+  uint64_t sent_history, acknowledged_history, received_history; /* wire.h, of so many frames */
   unsigned unacknowledged; /* received frames that the peer does not know of */
   unsigned silent, wait, bad;
   bool left;
@@ -165,14 +171,19 @@ cs_link_send (CsLink *link, const CsFrame *frame)
   uint8_t bytes[CS_WIRE_MAX];
   CsFrame copy = *frame;
   copy.sequence = ++link->sent;
+  copy.history = link->sent_history;
   size_t n = cs_wire_encode (&copy, bytes);
+  link->sent_history = cs_wire_history (link->sent_history, bytes, n);
   Queued *queued = malloc (sizeof *queued + n);
   if (queued == NULL)
     {
       lose (link, "no memory for what it must be told");
       return;
     }
-  *queued = (Queued){ .sequence = copy.sequence, .data = cs_wire_is_data (copy.kind), .n = n };
+  *queued = (Queued){ .sequence = copy.sequence,
+                      .history = link->sent_history,
+                      .data = cs_wire_is_data (copy.kind),
+                      .n = n };
   memcpy (queued->bytes, bytes, n);
   *link->last = queued;
   link->last = &queued->next;
@@ -180,12 +191,14 @@ cs_link_send (CsLink *link, const CsFrame *frame)
     link->writing = queued;
 }
 
-size_t
-cs_link_hello (const CsLinkShared *shared, uint64_t expected, uint64_t received, uint8_t *bytes)
+static size_t
+encode_hello (const CsLink *link, uint8_t *bytes)
 {
+  const CsLinkShared *shared = link->shared;
   CsFrame frame;
   memset (&frame, 0, sizeof frame);
   frame.kind = CS_WIRE_HELLO;
+  frame.history = link->received_history;
   frame.interval = shared->interval (shared->data);
   frame.hello = (CsWireHello){
     .magic = CS_WIRE_MAGIC,
@@ -195,8 +208,8 @@ cs_link_hello (const CsLinkShared *shared, uint64_t expected, uint64_t received,
     .pages = shared->pages,
     .block = shared->block,
     .incarnation = shared->incarnation,
-    .expected = expected,
-    .received = received,
+    .expected = link->incarnation,
+    .received = link->received,
   };
   memcpy (frame.name, shared->name, CS_DSM_NAME);
   return cs_wire_encode (&frame, bytes);
@@ -210,7 +223,7 @@ fill_out (CsLink *link)
   if (link->must_greet)
     {
       link->must_greet = false;
-      link->n_out = cs_link_hello (link->shared, link->incarnation, link->received, link->out);
+      link->n_out = encode_hello (link, link->out);
       return;
     }
   if (!link->greeted || link->writing != NULL || !(link->must_acknowledge || link->must_ping))
@@ -299,6 +312,7 @@ acknowledge (CsLink *link, uint64_t acknowledged, uint64_t interval)
         }
       data = data || queued->data;
       link->acknowledged = queued->sequence;
+      link->acknowledged_history = queued->history;
       link->first = queued->next;
       if (link->first == NULL)
         link->last = &link->first;
@@ -307,6 +321,21 @@ acknowledge (CsLink *link, uint64_t acknowledged, uint64_t interval)
   if (data)
     link->shared->acknowledged (link->shared->data, link->peer, interval);
   return true;
+}
+
+static const char other_time[] =
+    "its state and this node's are of different times: roll all nodes back together";
+
+/* Has the peer received what this node sent, as far as it says? */
+static bool
+is_of_our_time (const CsLink *link, uint64_t received, uint64_t history)
+{
+  if (received == link->acknowledged)
+    return history == link->acknowledged_history;
+  for (const Queued *queued = link->first; queued != NULL; queued = queued->next)
+    if (queued->sequence == received)
+      return history == queued->history;
+  return false;
 }
 
 static bool
@@ -327,9 +356,9 @@ greet (CsLink *link, const CsFrame *frame)
       reject (link, "it, or this node, was started anew and knows nothing of the pages");
       return false;
     }
-  if (hello->received > link->sent || hello->received < link->acknowledged)
+  if (!is_of_our_time (link, hello->received, frame->history))
     {
-      lose (link, "its state and this node's are of different times: roll all nodes back together");
+      lose (link, other_time);
       return false;
     }
   if (hello->incarnation == 0 || !acknowledge (link, hello->received, frame->interval))
@@ -346,9 +375,9 @@ greet (CsLink *link, const CsFrame *frame)
   return true;
 }
 
-/* False: the connection has ended. */
+/* @frame was @n bytes.  False: the connection has ended. */
 static bool
-take_sequenced (CsLink *link, const CsFrame *frame)
+take_sequenced (CsLink *link, const CsFrame *frame, const uint8_t *bytes, size_t n)
 {
   if (frame->sequence <= link->received)
     {
@@ -360,7 +389,13 @@ take_sequenced (CsLink *link, const CsFrame *frame)
       reject (link, "a frame is missing");
       return false;
     }
+  if (frame->history != link->received_history)
+    {
+      lose (link, other_time);
+      return false;
+    }
   link->received++;
+  link->received_history = cs_wire_history (link->received_history, bytes, n);
   link->bad = 0;
   if (++link->unacknowledged >= ACK_AFTER || (frame->flags & CS_WIRE_ACK_NOW))
     link->must_acknowledge = true;
@@ -373,7 +408,7 @@ take_sequenced (CsLink *link, const CsFrame *frame)
 }
 
 static bool
-take (CsLink *link, const CsFrame *frame)
+take (CsLink *link, const CsFrame *frame, const uint8_t *bytes, size_t n)
 {
   if (!link->greeted)
     {
@@ -390,7 +425,7 @@ take (CsLink *link, const CsFrame *frame)
   link->silent = 0;
   if (frame->kind == CS_WIRE_PING)
     link->must_acknowledge = true;
-  return cs_wire_is_unsequenced (frame->kind) || take_sequenced (link, frame);
+  return cs_wire_is_unsequenced (frame->kind) || take_sequenced (link, frame, bytes, n);
 }
 
 /* Takes all whole frames from what has come. */
@@ -408,8 +443,9 @@ take_all (CsLink *link)
         break;
       if (n > 0)
         {
+          const uint8_t *bytes = link->in + at;
           at += (size_t)n;
-          if (!take (link, &frame))
+          if (!take (link, &frame, bytes, (size_t)n))
             return;
           continue;
         }

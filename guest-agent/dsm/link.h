@@ -4,7 +4,11 @@
  * frame that it has not.  A peer counts as lost by silence only: every tick (cs_link_tick) in which
  * it answered nothing adds the tick's length, and a tick counts for no more than CS_LINK_TICK
  * however long it took.  So a guest that stood for a snapshot, a whole cluster that did, or a clock
- * that jumped lose nobody. */
+ * that jumped lose nobody.
+ *
+ * Both ends keep a digest of all frames in each direction (wire.h).  One that was rolled back
+ * without the other is found by it, with the first frame or the first connection that does not fit,
+ * and is lost: nobody goes on with the state of another time. */
 #ifndef CS_DSM_LINK_H
 #define CS_DSM_LINK_H
 
@@ -63,9 +67,5 @@ typedef struct
   uint64_t sent, acknowledged, received, connections, rejected;
 } CsLinkCounts;
 void cs_link_counts (const CsLink *link, CsLinkCounts *counts);
-
-/* The HELLO of this node to @expected (an incarnation, or 0) of whose frames it has @received. */
-size_t cs_link_hello (const CsLinkShared *shared, uint64_t expected, uint64_t received,
-                      uint8_t *bytes);
 
 #endif

@@ -2,6 +2,7 @@
  * now is the engine's to judge. */
 #include "guest-agent/dsm/wire.h"
 
+#include <endian.h>
 #include <string.h>
 
 /* ---- writing ---- */
@@ -87,6 +88,7 @@ cs_wire_encode (const CsFrame *frame, uint8_t *bytes)
   at = put (at, frame->sequence, 8);
   at = put (at, frame->acknowledged, 8);
   at = put (at, frame->interval, 8);
+  at = put (at, frame->history, 8);
   for (unsigned i = 0; i < frame->entries; i++)
     {
       at = put (at, frame->entry[i].node, 2);
@@ -101,6 +103,22 @@ void
 cs_wire_acknowledge (uint8_t *bytes, uint64_t acknowledged)
 {
   put (bytes + CS_WIRE_ACK_AT, acknowledged, 8);
+}
+
+/* Against accidents, not against who wants to deceive: a word at a time. */
+uint64_t
+cs_wire_history (uint64_t history, const uint8_t *bytes, size_t n)
+{
+  for (size_t at = 0; at < n; at += sizeof (uint64_t))
+    {
+      uint64_t word = 0;
+      if (at == CS_WIRE_ACK_AT || at == CS_WIRE_HISTORY_AT)
+        continue;
+      memcpy (&word, bytes + at, n - at < sizeof word ? n - at : sizeof word);
+      history = (history ^ le64toh (word)) * UINT64_C (0x9e3779b97f4a7c15);
+      history ^= history >> 29;
+    }
+  return history;
 }
 
 /* ---- reading ---- */
@@ -327,6 +345,7 @@ cs_wire_parse (const uint8_t *bytes, size_t n, unsigned nodes, uint32_t pages, C
   frame->sequence = number (&reader, 8);
   frame->acknowledged = number (&reader, 8);
   frame->interval = interval (&reader);
+  frame->history = number (&reader, 8);
   if ((frame->sequence == 0) != cs_wire_is_unsequenced (frame->kind))
     wrong (&reader, "its sequence number does not belong to its kind");
   take_entries (&reader, frame, nodes);

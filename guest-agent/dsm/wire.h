@@ -1,11 +1,13 @@
 /* Frames between the nodes of a DSM.  Little-endian; all lengths in bytes.
  *
  *   frame    = length:32  kind:8 flags:8 entries:16  sequence:64 acknowledged:64 interval:64
- *              entries * (node:16 interval:64)  body
+ *              history:64 entries * (node:16 interval:64)  body
  *   length   = what follows it; at most CS_WIRE_MAX - 4
  *   sequence = 0 for the kinds of a connection (HELLO, ACK, PING), else 1, 2, ... per pair of nodes
  * and direction, over all their connections interval = the sender's (docs/dependencies.md); the
  * entries are what its merged dependency vector gained since its last frame to this peer
+ *   history  = of a frame with a sequence: cs_wire_history of all that its sender sent to this peer
+ *              before; of HELLO: of all that its sender received; else 0
  *
  *   HELLO       magic:64 version:16 node:16 nodes:16 pad:16 pages:32 block:32
  *               incarnation:64 expected:64 received:64 name:64*8
@@ -25,7 +27,12 @@
  *
  * HELLO tells what of the peer's frames was received on earlier connections; these are dropped, the
  * rest is sent again.  `incarnation` is a random number of the process, `expected` the one that it
- * talked with before (0: none): who was started anew knows nothing of the pages and is refused. */
+ * talked with before (0: none): who was started anew knows nothing of the pages and is refused.
+ *
+ * A node that was rolled back without its peer sends other frames under numbers that the peer has
+ * seen, or has not sent yet what the peer received.  Numbers alone do not always tell: when it has
+ * caught up they fit again, and a TCP connection may even go on in the middle of a frame.  The
+ * histories differ from the first other frame on, and stay so. */
 #ifndef CS_DSM_WIRE_H
 #define CS_DSM_WIRE_H
 
@@ -36,9 +43,10 @@
 #include <stdint.h>
 
 #define CS_WIRE_MAGIC UINT64_C (0x314d5344534c4358)
-#define CS_WIRE_VERSION 1
-#define CS_WIRE_HEADER 32 /* of a frame, its length field included */
+#define CS_WIRE_VERSION 2
+#define CS_WIRE_HEADER 40 /* of a frame, its length field included */
 #define CS_WIRE_ACK_AT 16 /* where `acknowledged` lies: it is renewed whenever a frame is sent */
+#define CS_WIRE_HISTORY_AT 32
 #define CS_WIRE_INTERVAL_MAX (UINT64_MAX / 2)
 #define CS_WIRE_NOBODY 0xffff /* as writer or holder */
 #define CS_WIRE_MAX (CS_WIRE_HEADER + CS_DSM_NODES * 10 + 16 + CS_DSM_PAGE)
@@ -101,7 +109,7 @@ typedef struct
   uint8_t kind, flags, content;
   uint16_t entries, writer, passed;
   uint32_t id;
-  uint64_t sequence, acknowledged, interval, writer_interval;
+  uint64_t sequence, acknowledged, interval, writer_interval, history;
   const uint8_t *page; /* borrowed */
   CsWireHello hello;
   char name[CS_DSM_NAME]; /* HELLO, IDENTITY */
@@ -128,6 +136,10 @@ size_t cs_wire_encode (const CsFrame *frame, uint8_t *bytes);
 
 /* Replaces the acknowledgement of an encoded frame. */
 void cs_wire_acknowledge (uint8_t *bytes, uint64_t acknowledged);
+
+/* The history with one more frame, of @n encoded bytes; that of no frame is 0.  What is renewed
+ * when a frame is sent again does not count. */
+uint64_t cs_wire_history (uint64_t history, const uint8_t *bytes, size_t n);
 
 /* Takes one frame from the @n bytes that have come.  Returns its length, 0 when it is not complete
  * yet, or -1 with *@why (static) when it is none.  @nodes and @pages bound what may be named; a

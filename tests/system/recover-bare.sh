@@ -10,6 +10,13 @@
 
 recover_start recover "2 2"
 
+# Also those that were started again: else they count as bound to all others.
+all_are_counted() {
+    clusnap deps c -f json >"$tmp/deps"
+    jq -e '.vms | length == 4 and all(.running and .counted)' "$tmp/deps" >/dev/null ||
+        fail "a VM is not counted: $(jq -c '.vms[] | {name, running, counted}' "$tmp/deps")"
+}
+
 # recovers WAYS [ARG...]: as "cold,in-place,-,-"
 recovers() {
     local ways=$1
@@ -37,6 +44,7 @@ group() {
     grep -q "depends on interval [0-9]* of 'vm0' (flows.*), which is undone" "$tmp/plan" || fail "no reason"
     [ "$(vm_status 1)" = running ] || fail "--dry-run did something"
     recovers cold,in-place,-,-
+    all_are_counted
     recover_left_alone 1
     # Who was started anew is counted from its first frame on, and known to run.
     [ "$(sequences counted) $(sequences running)" = "[true,true,true,true] [true,true,true,true]" ] ||
@@ -47,6 +55,7 @@ group() {
     jq -e 'length == 2 and all(.sources == ["flows"])' "$tmp/edges" >/dev/null || fail "not the two pairs: $(cat "$tmp/edges")"
     nothing_left
     recover_create
+    [ "$sets" = "vm0,vm1 vm2,vm3" ] || fail "not two pairs after the recovery: '$sets'"
     recover_progress
     note "one that runs, in place"
     recover_mark
@@ -82,6 +91,7 @@ crash() {
     disarm
     daemon_start
     grep -q "took 4 VM(s) back to 2 snapshots" "$clusnapd_directory/clusnapd.log" || fail "it did not finish"
+    all_are_counted
     all_run
     recover_progress
     nothing_left

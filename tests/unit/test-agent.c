@@ -5,6 +5,7 @@
 #include "common/fd.h"
 #include "common/json.h"
 #include "guest-agent/agent/protocol.h"
+#include "tests/unit/agent-double.h"
 #include "tests/unit/unit.h"
 #include "vmm/agent-reply.h"
 #include "vmm/agent.h"
@@ -109,27 +110,13 @@ agent_read (Agent *agent)
   return NULL;
 }
 
-static void
-agent_write (Agent *agent, const char *format, const char *id)
-{
-  g_auto (GStrv) parts = g_strsplit (format ? format : "", "%s", -1);
-  g_autofree char *text = g_strjoinv (id, parts);
-  for (gsize at = 0, length = strlen (text); at < length;)
-    {
-      ssize_t n = send (agent->fd, text + at, length - at, MSG_NOSIGNAL);
-      if (n <= 0)
-        return;
-      at += (gsize)n;
-    }
-}
-
 static gpointer
 run_agent (gpointer data)
 {
   Agent *agent = data;
   const Script *script = agent->script;
   char *line;
-  agent_write (agent, script->unasked, "");
+  agent_double_say (agent->fd, script->unasked, "");
   for (gsize i = 0; (line = agent_read (agent)) != NULL; i++)
     {
       g_autofree char *own = line;
@@ -140,11 +127,12 @@ run_agent (gpointer data)
       /* hello may come again */
       if (i > 0 && g_strcmp0 (cs_json_string (request, "execute"), "hello") == 0)
         i = 0;
-      agent_write (agent, i < G_N_ELEMENTS (script->answers) ? script->answers[i] : NULL, id);
+      agent_double_say (agent->fd, i < G_N_ELEMENTS (script->answers) ? script->answers[i] : NULL,
+                        id);
       if (i == 0 && script->flood > 0)
         {
           g_autofree char *flood = g_strnfill (script->flood, 'x');
-          agent_write (agent, flood, "");
+          agent_double_say (agent->fd, flood, "");
         }
       if (script->closes_after == (int)i + 1)
         shutdown (agent->fd, SHUT_RDWR);

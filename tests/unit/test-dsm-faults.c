@@ -273,7 +273,7 @@ run_beside_strangers (CsDsm *dsm, guint node, gpointer data)
       guint8 noise[3000];
       CsFrame hello = { .kind = CS_WIRE_HELLO };
       hello.hello = (CsWireHello){
-        .magic = CS_WIRE_MAGIC, .version = 1, .node = 1, .nodes = 2, .incarnation = 7
+        .magic = CS_WIRE_MAGIC, .version = CS_WIRE_VERSION, .node = 1, .nodes = 2, .incarnation = 7
       };
       for (guint i = 0; i < 20; i++)
         {
@@ -319,9 +319,12 @@ lie (void *data)
 {
   guint8 bytes[CS_WIRE_MAX];
   CsFrame frame = { .kind = CS_WIRE_HELLO };
-  frame.hello = (CsWireHello){
-    .magic = CS_WIRE_MAGIC, .version = 1, .node = 1, .nodes = 2, .pages = 2, .incarnation = 7
-  };
+  frame.hello = (CsWireHello){ .magic = CS_WIRE_MAGIC,
+                               .version = CS_WIRE_VERSION,
+                               .node = 1,
+                               .nodes = 2,
+                               .pages = 2,
+                               .incarnation = 7 };
   int fd = connect_to_node_0 ();
   say (fd, bytes, cs_wire_encode (&frame, bytes));
   /* Until it is open: else it is lost before that. */
@@ -350,6 +353,183 @@ START_TEST (liar)
 }
 END_TEST
 
+/* ---- a peer that goes back alone ---- */
+
+enum
+{
+  GOES_ON,             /* a connection broke, nothing else */
+  OTHER_FRAME_AT_ONCE, /* the connection goes on, with what was sent under other numbers before */
+  OTHER_FRAME_LATER,   /* the same on a new connection: all numbers fit */
+  FORGOT_A_FRAME,      /* it has not received what it acknowledged */
+  OTHER_RECEIVED,      /* it received as many frames, but others */
+  FROM_LATER,          /* this node went back: the peer has received what it has not sent yet */
+  N_WAYS_BACK,
+};
+
+/* Node 1, played by the test. */
+typedef struct
+{
+  guint way, *open;
+  int fd;
+  guint8 in[CS_WIRE_MAX];
+  gsize n;
+  guint64 sent, sent_history, received, received_history;
+} Player;
+
+static void
+player_connect (Player *player)
+{
+  guint8 bytes[CS_WIRE_MAX];
+  CsFrame frame = { .kind = CS_WIRE_HELLO, .history = player->received_history };
+  frame.hello = (CsWireHello){ .magic = CS_WIRE_MAGIC,
+                               .version = CS_WIRE_VERSION,
+                               .node = 1,
+                               .nodes = 2,
+                               .pages = 2,
+                               .incarnation = 7,
+                               .received = player->received };
+  player->fd = connect_to_node_0 ();
+  player->n = 0;
+  say (player->fd, bytes, cs_wire_encode (&frame, bytes));
+}
+
+static void
+player_ask (Player *player, guint lock)
+{
+  guint8 bytes[CS_WIRE_MAX];
+  CsFrame frame = { .kind = CS_WIRE_LOCK_ASK,
+                    .id = lock,
+                    .sequence = ++player->sent,
+                    .acknowledged = player->received,
+                    .history = player->sent_history };
+  gsize n = cs_wire_encode (&frame, bytes);
+  player->sent_history = cs_wire_history (player->sent_history, bytes, n);
+  say (player->fd, bytes, n);
+}
+
+/* Until a frame of @kind has come. */
+static void
+player_hear (Player *player, guint kind)
+{
+  CsFrame frame = { 0 };
+  const char *why = NULL;
+  while (frame.kind != kind)
+    {
+      long n = cs_wire_parse (player->in, player->n, 2, 2, &frame, &why);
+      g_assert_cmpint (n, >=, 0);
+      if (n == 0)
+        {
+          frame.kind = 0;
+          ssize_t more =
+              recv (player->fd, player->in + player->n, sizeof player->in - player->n, 0);
+          g_assert_cmpint (more, >, 0);
+          player->n += (gsize)more;
+          continue;
+        }
+      if (frame.sequence == player->received + 1)
+        {
+          player->received++;
+          player->received_history =
+              cs_wire_history (player->received_history, player->in, (gsize)n);
+        }
+      memmove (player->in, player->in + n, player->n - (gsize)n);
+      player->n -= (gsize)n;
+    }
+}
+
+/* Returns when node 0 knows what the player has received. */
+static void
+player_acknowledge (Player *player)
+{
+  guint8 bytes[CS_WIRE_MAX];
+  CsFrame frame = { .kind = CS_WIRE_PING, .acknowledged = player->received };
+  say (player->fd, bytes, cs_wire_encode (&frame, bytes));
+  player_hear (player, CS_WIRE_ACK);
+}
+
+/* As if what happened since some moment had not, and other things had. */
+static void
+player_go_back (Player *player)
+{
+  if (player->way == OTHER_FRAME_AT_ONCE || player->way == OTHER_FRAME_LATER)
+    player->sent_history++;
+  if (player->way == FORGOT_A_FRAME)
+    player->received = player->received_history = 0;
+  if (player->way == OTHER_RECEIVED)
+    player->received_history++;
+  if (player->way == FROM_LATER)
+    player->received += 5;
+}
+
+static void *
+play (void *data)
+{
+  Player *player = data;
+  player_connect (player);
+  while (__atomic_load_n (player->open, __ATOMIC_SEQ_CST) == 0)
+    g_usleep (1000);
+  player_ask (player, 0);
+  player_hear (player, CS_WIRE_LOCK_GIVE);
+  player_acknowledge (player);
+  player_go_back (player);
+  if (player->way != OTHER_FRAME_AT_ONCE)
+    {
+      close (player->fd);
+      player_connect (player);
+    }
+  player_ask (player, 2);
+  if (player->way == GOES_ON)
+    {
+      player_hear (player, CS_WIRE_LOCK_GIVE);
+      /* It is lost for another reason: it asks for what it has. */
+      player_ask (player, 2);
+    }
+  hear_out (player->fd);
+  return NULL;
+}
+
+static char lost_reason[300];
+
+static void
+on_lost_reason (void *data, unsigned node, const char *reason)
+{
+  g_strlcpy (lost_reason, reason, sizeof lost_reason);
+}
+
+static int
+run_beside_player (CsDsm *dsm, guint node, gpointer data)
+{
+  guint *way = data;
+  __atomic_store_n (&way[1], 1, __ATOMIC_SEQ_CST);
+  if (cs_dsm_barrier (dsm, 0) == 0 || errno != EHOSTDOWN)
+    return 1;
+  bool of_other_time = strstr (lost_reason, "of different times") != NULL;
+  cs_dsm_close (dsm);
+  if (of_other_time == (*way != GOES_ON))
+    return 0;
+  g_printerr ("lost: %s\n", lost_reason);
+  return 2;
+}
+
+START_TEST (goes_back_alone)
+{
+  guint *shared = nodes_share (2 * sizeof *shared);
+  shared[0] = (guint)_i;
+  Player player = { .way = (guint)_i, .open = &shared[1] };
+  Nodes nodes = { .nodes = 2,
+                  .size = 2 * CS_DSM_PAGE,
+                  .ends_alone = true,
+                  .lost = on_lost_reason,
+                  .body = run_beside_player,
+                  .data = shared };
+  pthread_t thread;
+  g_free (nodes_address (0));
+  ck_assert_int_eq (pthread_create (&thread, NULL, play, &player), 0);
+  nodes_run_first (&nodes, 1);
+  pthread_join (thread, NULL);
+}
+END_TEST
+
 int
 main (void)
 {
@@ -361,6 +541,7 @@ main (void)
   tcase_add_test (tcase, all_stand);
   tcase_add_test (tcase, strangers);
   tcase_add_test (tcase, liar);
+  tcase_add_loop_test (tcase, goes_back_alone, 0, N_WAYS_BACK);
   suite_add_tcase (suite, tcase);
   return unit_run (suite);
 }

@@ -4,6 +4,7 @@
 #include "common/error.h"
 #include "common/fd.h"
 #include "common/json.h"
+#include "tests/unit/agent-double.h"
 #include "tests/unit/unit.h"
 #include "vmm/guest-agent.h"
 #include "vmm/guest-port.h"
@@ -69,21 +70,6 @@ agent_read (Agent *agent)
   return NULL;
 }
 
-static void
-agent_write (Agent *agent, const char *format, const char *id)
-{
-  g_auto (GStrv) parts = g_strsplit (format ? format : "", "%s", -1);
-  g_autofree char *text = g_strjoinv (id, parts);
-  gsize length = strlen (text);
-  for (gsize at = 0; at < length;)
-    {
-      ssize_t n = send (agent->fd, text + at, length - at, MSG_NOSIGNAL);
-      if (n <= 0)
-        return;
-      at += (gsize)n;
-    }
-}
-
 static char *
 command_of (const char *line, const char *member, gint64 *value)
 {
@@ -98,7 +84,7 @@ run_agent (gpointer data)
 {
   Agent *agent = data;
   gint64 id = 0;
-  agent_write (agent, agent->script->before, "");
+  agent_double_say (agent->fd, agent->script->before, "");
   g_autofree char *line = agent_read (agent);
   ck_assert_ptr_nonnull (line);
   g_autofree char *sync = command_of (line, "id", &id);
@@ -106,11 +92,11 @@ run_agent (gpointer data)
   if (agent->script->flood > 0)
     {
       g_autofree char *flood = g_strnfill (agent->script->flood, 'x');
-      agent_write (agent, flood, "");
+      agent_double_say (agent->fd, flood, "");
       return NULL;
     }
   g_autofree char *number = g_strdup_printf ("%" G_GINT64_FORMAT, id);
-  agent_write (agent, agent->script->sync, number);
+  agent_double_say (agent->fd, agent->script->sync, number);
   if (agent->script->closes)
     {
       shutdown (agent->fd, SHUT_RDWR);
@@ -121,7 +107,7 @@ run_agent (gpointer data)
     return NULL;
   g_autofree char *set = command_of (next, "time", &agent->time);
   ck_assert_str_eq (set, "guest-set-time");
-  agent_write (agent, agent->script->time, "");
+  agent_double_say (agent->fd, agent->script->time, "");
   return NULL;
 }
 

@@ -184,12 +184,18 @@ example_hash (uint64_t hash, const void *bytes, size_t n)
 }
 
 void
+example_checksum (uint64_t checksum)
+{
+  printf ("CHECKSUM %016llx\n", (unsigned long long)checksum);
+}
+
+void
 example_finish (CsDsm *dsm, uint64_t checksum)
 {
   __atomic_store_n (&finished, 1, __ATOMIC_SEQ_CST);
   if (quiescer != 0)
     pthread_join (quiescer, NULL);
   example_must (cs_dsm_close (dsm), "close");
-  printf ("CHECKSUM %016llx\n", (unsigned long long)checksum);
+  example_checksum (checksum);
   exit (EXIT_SUCCESS);
 }

@@ -35,7 +35,10 @@ void example_progress (const char *program, unsigned long done, unsigned long al
 uint64_t example_hash (uint64_t hash, const void *bytes, size_t n);
 #define EXAMPLE_HASH UINT64_C (0xcbf29ce484222325)
 
-/* All nodes call it; prints "CHECKSUM <hex>" and ends the program. */
+/* Prints "CHECKSUM <hex>", 16 digits. */
+void example_checksum (uint64_t checksum);
+
+/* All nodes call it; prints the checksum and ends the program. */
 void example_finish (CsDsm *dsm, uint64_t checksum) __attribute__ ((noreturn));
 
 #endif
