@@ -18,16 +18,18 @@ static void
 lazy_disk_free (gpointer data)
 {
   CsLazyDisk *disk = data;
+  cs_lazy_aside_free (disk->aside);
   g_free (disk->name);
   g_free (disk->filename);
   g_free (disk);
 }
 
 bool
-cs_lazy_disks_can (const CsDisk *disk)
+cs_lazy_disks_can (const CsDisk *disk, json_object *source)
 {
   struct stat st;
-  return strcmp (disk->format, "qcow2") == 0 && disk->backing_file == NULL
+  bool qcow2 = strcmp (disk->format, "qcow2") == 0;
+  return (qcow2 ? disk->backing_file == NULL : cs_json_string (source, "xml") == NULL)
          && (stat (disk->filename, &st) < 0 || S_ISREG (st.st_mode));
 }
 
@@ -69,11 +71,20 @@ end_serving (CsLazyDisks *lazy)
   remove_root (lazy);
 }
 
+static CsLazyDisk *
+lazy_disk (const CsLazyDisks *lazy, guint i)
+{
+  return lazy->disks->pdata[i];
+}
+
 void
 cs_lazy_disks_free (CsLazyDisks *lazy)
 {
   if (lazy == NULL)
     return;
+  for (guint i = 0; !lazy->kept && i < lazy->disks->len; i++)
+    if (lazy_disk (lazy, i)->aside != NULL)
+      cs_lazy_aside_discard (lazy_disk (lazy, i)->aside);
   if (!lazy->kept && lazy->root != NULL)
     end_serving (lazy);
   cs_disk_serve_free (lazy->serve);
@@ -90,7 +101,7 @@ void
 cs_lazy_disks_check_complete (CsLazyDisks *lazy)
 {
   for (guint i = 0; i < lazy->disks->len; i++)
-    if (!((CsLazyDisk *)lazy->disks->pdata[i])->complete)
+    if (!lazy_disk (lazy, i)->complete)
       return;
   end_serving (lazy);
   __atomic_store_n (&lazy->done, lazy->total, __ATOMIC_RELAXED);
@@ -161,20 +172,52 @@ add_disk (CsLazyDisks *lazy, const char *name, const char *filename, guint64 siz
   return disk;
 }
 
-char *
-cs_lazy_disks_add (CsLazyDisks *lazy, const CsDisk *disk)
+static CsLazyAsideDisk
+aside_disk (const CsLazyDisks *lazy, guint number)
 {
-  g_autoptr (CsJson) options = cs_json_strings ("driver", "nbd", "export", disk->name, NULL);
+  const CsLazyDisk *disk = lazy_disk (lazy, number);
+  return (CsLazyAsideDisk){ lazy->store, lazy->image, disk->name, number, disk->size };
+}
+
+char *
+cs_lazy_disks_add (CsLazyDisks *lazy, const CsDisk *disk, GError **error)
+{
+  CsLazyDisk *added = add_disk (lazy, disk->name, disk->filename, disk->size);
+  if (strcmp (disk->format, "raw") == 0)
+    {
+      CsLazyAsideDisk aside = aside_disk (lazy, lazy->disks->len - 1);
+      added->aside = cs_lazy_aside_new (&aside, disk->filename, error);
+      if (added->aside == NULL)
+        return NULL;
+    }
+  return cs_lazy_disks_backing (lazy, disk->name);
+}
+
+char *
+cs_lazy_disks_backing (const CsLazyDisks *lazy, const char *name)
+{
+  g_autoptr (CsJson) options = cs_json_strings ("driver", "nbd", "export", name, NULL);
   json_object_object_add (options, "server",
                           cs_json_strings ("type", "unix", "path", lazy->socket, NULL));
   json_object_object_add (options, "reconnect-delay", json_object_new_int (RECONNECT_DELAY));
   g_autoptr (CsJson) image = cs_json_strings ("driver", "raw", NULL);
   json_object_object_add (image, "file", g_steal_pointer (&options));
-  add_disk (lazy, disk->name, disk->filename, disk->size);
   return g_strconcat ("json:",
                       json_object_to_json_string_ext (image, JSON_C_TO_STRING_PLAIN
                                                                  | JSON_C_TO_STRING_NOSLASHESCAPE),
                       NULL);
+}
+
+const char *
+cs_lazy_disks_overlay (const CsLazyDisks *lazy, const CsDisk *disk)
+{
+  for (guint i = 0; i < lazy->disks->len; i++)
+    {
+      const CsLazyDisk *own = lazy_disk (lazy, i);
+      if (own->aside != NULL && !own->complete && strcmp (own->name, disk->name) == 0)
+        return cs_lazy_aside_overlay (own->aside);
+    }
+  return NULL;
 }
 
 json_object *
@@ -230,10 +273,24 @@ cs_lazy_disks_to_json (const CsLazyDisks *lazy)
       const CsLazyDisk *disk = lazy->disks->pdata[i];
       json_object *entry = cs_json_strings ("name", disk->name, "filename", disk->filename, NULL);
       cs_json_add_uint (entry, "size", disk->size);
+      json_object_object_add (entry, "complete", json_object_new_boolean (disk->complete));
+      if (disk->aside != NULL)
+        cs_json_add_string (entry, "aside", cs_lazy_aside_path (disk->aside));
       json_object_array_add (disks, entry);
     }
   json_object_object_add (object, "disks", disks);
   return object;
+}
+
+static void
+take_disk (CsLazyDisks *lazy, json_object *entry, const char *name, const char *filename)
+{
+  CsLazyDisk *disk = add_disk (lazy, name, filename, cs_json_uint (entry, "size", 0));
+  const char *path = cs_json_string (entry, "aside");
+  CsLazyAsideDisk aside = aside_disk (lazy, lazy->disks->len - 1);
+  disk->complete = json_object_get_boolean (json_object_object_get (entry, "complete"));
+  if (path != NULL)
+    disk->aside = cs_lazy_aside_from_path (&aside, path);
 }
 
 static bool
@@ -250,7 +307,7 @@ take_record (CsLazyDisks *lazy, json_object *object, GError **error)
       const char *filename = cs_json_string (disk, "filename");
       valid = name != NULL && filename != NULL;
       if (valid)
-        add_disk (lazy, name, filename, cs_json_uint (disk, "size", 0));
+        take_disk (lazy, disk, name, filename);
     }
   if (!valid)
     g_set_error (error, CS_ERROR, CS_ERROR_INVALID, "the record of lazy disks is not valid");
@@ -277,6 +334,9 @@ cs_lazy_disks_undo (CsStore *store, json_object *object)
   lazy->kept = true;
   if (!take_record (lazy, object, NULL))
     return;
+  for (guint i = 0; i < lazy->disks->len; i++)
+    if (lazy_disk (lazy, i)->aside != NULL)
+      cs_lazy_aside_discard (lazy_disk (lazy, i)->aside);
   lazy->serve = cs_disk_serve_from_json (cs_json_member_object (object, "serve"), NULL);
   end_serving (lazy);
 }
