@@ -18,7 +18,7 @@ daemon_start() {
     clusnapd_start CLUSNAP_FAULT="@$tmp/fault"
 }
 
-# Of a raw disk: of the overlay that the guest works on.
+# Of a disk that is filled aside: of the overlay that the guest works on.
 backing_of() {
     local image=$1
     [ ! -e "$1.clusnap-lazy" ] || image=$1.clusnap-lazy
@@ -33,14 +33,14 @@ all_lazy() {
         json:*clusnap-serve-*) ;;
         *) fail "'$file' is not lazy ($1)" ;;
         esac
-        if [ "${file%.raw}" != "$file" ] && [ -e "$file" ]; then fail "'$file' is there and not whole ($1)"; fi
+        if [ -e "$file.clusnap-fill" ] && [ -e "$file" ]; then fail "'$file' is there and not whole ($1)"; fi
     done
 }
 
 all_plain() {
     local file
     for file in $lazy_files; do
-        [ -z "$(backing_of "$file")" ] || return 1
+        case $(backing_of "$file") in *clusnap-serve-*) return 1 ;; esac
         [ -f "$file" ] || return 1
         if compgen -G "$file.clusnap-*" >/dev/null; then return 1; fi
     done

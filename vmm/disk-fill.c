@@ -199,8 +199,10 @@ fill_qcow2 (Filler *filler, CsImage *image, guint volume, GError **error)
     return false;
   if (filler->disk->backing_file == NULL)
     return copy (filler, image, volume, error);
+  guint64 position = 0;
   bool ok = cs_disk_fill_above (filler->disk, filler->path, filler->nbd, image, volume,
-                                filler->cancellable, error);
+                                filler->cancellable,
+                                filler->written != NULL ? filler->written : &position, error);
   g_clear_pointer (&filler->nbd, cs_nbd_free);
   return ok;
 }

@@ -150,7 +150,9 @@ make_new (CsDiskRestore *restore, const struct stat *old, GError **error)
     return cs_disk_create_raw (restore->disk, restore->new_path, restore->fd, restore->image,
                                restore->volume, error);
   if (restore->lazy_backing != NULL)
-    return cs_disk_create_qcow2 (restore->disk, restore->lazy_backing, restore->new_path, error);
+    return cs_disk_create_qcow2 (restore->disk,
+                                 restore->disk->backing_file != NULL ? NULL : restore->lazy_backing,
+                                 restore->new_path, error);
   return cs_disk_fill (restore->disk, restore->new_path, restore->fd, false, restore->image,
                        restore->volume, restore->cancellable, NULL, error);
 }

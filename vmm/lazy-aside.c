@@ -36,6 +36,7 @@ cs_lazy_aside_from_path (const CsLazyAsideDisk *disk, const char *path)
   aside->node = g_strdup_printf (NODE_PREFIX "%u", disk->number);
   aside->hold = g_strdup_printf (HOLD_PREFIX "%u", disk->number);
   aside->job = g_strdup_printf (CS_LAZY_ASIDE_JOB "%03u", disk->number);
+  aside->export = g_strdup_printf (CS_DISK_PREFIX "fill%03u", disk->number);
   aside->cancellable = g_cancellable_new ();
   return aside;
 }
@@ -72,6 +73,8 @@ cs_lazy_aside_free (CsLazyAside *aside)
   g_free (aside->node);
   g_free (aside->hold);
   g_free (aside->job);
+  g_free (aside->export);
+  cs_disk_server_free (aside->server);
   g_free (aside);
 }
 
@@ -102,7 +105,7 @@ cs_lazy_aside_done (const CsLazyAside *aside)
   guint64 written = __atomic_load_n (&aside->written, __ATOMIC_RELAXED);
   guint64 content = __atomic_load_n (&aside->content, __ATOMIC_RELAXED);
   double share = content > 0 ? (double)MIN (written, content) / (double)content : 0;
-  return (guint64)(share * (double)aside->disk.size);
+  return (guint64)(share * (double)aside->disk.form->size);
 }
 
 const char *

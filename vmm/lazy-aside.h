@@ -1,7 +1,9 @@
-/* A lazy disk (lazy-disks.h) whose image is not at its path before it is whole: a raw one.
+/* A lazy disk (lazy-disks.h) whose image is not at its path before it is whole: a raw one, or a
+ * qcow2 one above a backing image of its own.
  *
- * Theory of operation.  Nothing in a raw image tells what is not there yet, so one that is half
- * filled must not be where somebody could start it.  Beside FILE, the disk's path:
+ * Theory of operation.  Nothing in a raw image tells what is not there yet, and a qcow2 image that
+ * has its own backing image cannot name the stored disk, so one that is half filled must not be
+ * where somebody could start it.  Beside FILE, the disk's path:
  *
  *   FILE.clusnap-fill   the image to be, which we write from the store (a thread, at low priority)
  *   FILE.clusnap-lazy   a qcow2 image above the stored disk's server: what the guest works on
@@ -17,6 +19,10 @@
  *   node: FILE          overlay   node (idle)        node: FILE
  *                         |          |
  *                       server    FILE.clusnap-fill
+ *
+ * A raw image is written to its file, a qcow2 one through QEMU, which has it open
+ * (lazy-aside-export.c), and as for an eager restore: what its backing image holds as well is left
+ * out (disk-fill-above.c).
  *
  * The image takes its name when the job is ready, and not before: from then on every write is in
  * both images, so that FILE is whole from the moment at which it is there, also if QEMU or we end
@@ -39,6 +45,7 @@
 
 #include "images/store.h"
 #include "vmm/block-graph.h"
+#include "vmm/disk.h"
 
 /* How its jobs' names begin. */
 #define CS_LAZY_ASIDE_JOB "clusnap-mirror"
@@ -47,11 +54,11 @@ typedef struct CsLazyAside CsLazyAside;
 
 typedef struct
 {
-  CsStore *store;    /* outlives it */
-  const char *image; /* its volume @name is the disk; likewise */
-  const char *name;
-  guint number; /* of the disk, in names of what we put into QEMU */
-  guint64 size;
+  CsStore *store;        /* outlives it */
+  const char *image;     /* its volume of the disk's name is it; likewise */
+  const CsDisk *form;    /* likewise: name, format, size, ... */
+  guint number;          /* of the disk, in names of what we put into QEMU */
+  const char *directory; /* for sockets; likewise */
 } CsLazyAsideDisk;
 
 /* For the disk at @filename.  EXISTS: files of an earlier restore lie there. */
@@ -73,10 +80,13 @@ const char *cs_lazy_aside_overlay (const CsLazyAside *aside);
 bool cs_lazy_aside_insert (CsLazyAside *aside, const char *backing, CsMonitor *monitor,
                            bool *complete, GError **error);
 
-/* Looks how far it is and goes on.  *@complete: the image is at its path, nothing of ours is
- * left. */
-bool cs_lazy_aside_step (CsLazyAside *aside, CsMonitor *monitor, bool *complete, GError **error);
-/* Ends the job.  The image goes on being filled, which is nobody's business. */
+/* Looks how far it is and goes on; begins no export unless @may_export.  *@complete: the image is
+ * at its path, nothing of ours is left. */
+bool cs_lazy_aside_step (CsLazyAside *aside, CsMonitor *monitor, bool may_export, bool *complete,
+                         GError **error);
+/* Whether it uses QEMU's only NBD server. */
+bool cs_lazy_aside_is_exporting (const CsLazyAside *aside);
+/* Ends the job and the export.  A raw image goes on being filled, which is nobody's business. */
 void cs_lazy_aside_hold (CsLazyAside *aside, CsMonitor *monitor);
 /* QEMU has ended: the image gets all and takes its name.  BUSY: somebody has it open. */
 bool cs_lazy_aside_finish_offline (CsLazyAside *aside, GError **error);

@@ -205,7 +205,15 @@ static bool
 step_aside (const Look *look, guint i, guint64 *done, GError **error)
 {
   CsLazyDisk *disk = look->lazy->disks->pdata[i];
-  if (!disk->complete && !cs_lazy_aside_step (disk->aside, look->monitor, &disk->complete, error))
+  bool may_export = true;
+  for (guint j = 0; j < look->lazy->disks->len; j++)
+    {
+      const CsLazyDisk *other = look->lazy->disks->pdata[j];
+      may_export =
+          may_export && (other->aside == NULL || !cs_lazy_aside_is_exporting (other->aside));
+    }
+  if (!disk->complete
+      && !cs_lazy_aside_step (disk->aside, look->monitor, may_export, &disk->complete, error))
     return false;
   *done += disk->complete ? disk->size : cs_lazy_aside_done (disk->aside);
   return true;

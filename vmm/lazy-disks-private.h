@@ -12,6 +12,7 @@ typedef struct
   char *name;
   char *filename;
   guint64 size;
+  CsDisk *form;       /* of one with: */
   CsLazyAside *aside; /* NULL: a stream job fills it in its place */
   bool complete;
   bool begun; /* its job, which nobody has held since */
@@ -25,6 +26,7 @@ struct CsLazyDisks
   char *image;
   char *root;
   char *socket;
+  char *directory;  /* the socket's */
   char *uri, *uuid; /* of a libvirt domain; NULL: a bare QEMU */
   uid_t uid;
   gid_t gid;

@@ -19,6 +19,7 @@ lazy_disk_free (gpointer data)
 {
   CsLazyDisk *disk = data;
   cs_lazy_aside_free (disk->aside);
+  cs_disk_free (disk->form);
   g_free (disk->name);
   g_free (disk->filename);
   g_free (disk);
@@ -29,7 +30,7 @@ cs_lazy_disks_can (const CsDisk *disk, json_object *source)
 {
   struct stat st;
   bool qcow2 = strcmp (disk->format, "qcow2") == 0;
-  return (qcow2 ? disk->backing_file == NULL : cs_json_string (source, "xml") == NULL)
+  return ((qcow2 && disk->backing_file == NULL) || cs_json_string (source, "xml") == NULL)
          && (stat (disk->filename, &st) < 0 || S_ISREG (st.st_mode));
 }
 
@@ -92,6 +93,7 @@ cs_lazy_disks_free (CsLazyDisks *lazy)
   g_free (lazy->image);
   g_free (lazy->root);
   g_free (lazy->socket);
+  g_free (lazy->directory);
   g_free (lazy->uri);
   g_free (lazy->uuid);
   g_free (lazy);
@@ -149,6 +151,7 @@ cs_lazy_disks_new (CsStore *store, const char *image, json_object *source, const
   g_autofree char *name = g_strconcat (SOCKET_PREFIX, id, NULL);
   lazy->root = g_strconcat ("restore-", id, NULL);
   lazy->socket = g_build_filename (directory, name, NULL);
+  lazy->directory = g_strdup (directory);
   return put_root (lazy, source, error) && cs_lazy_disks_serve (lazy, error)
              ? g_steal_pointer (&lazy)
              : NULL;
@@ -175,16 +178,20 @@ add_disk (CsLazyDisks *lazy, const char *name, const char *filename, guint64 siz
 static CsLazyAsideDisk
 aside_disk (const CsLazyDisks *lazy, guint number)
 {
-  const CsLazyDisk *disk = lazy_disk (lazy, number);
-  return (CsLazyAsideDisk){ lazy->store, lazy->image, disk->name, number, disk->size };
+  return (CsLazyAsideDisk){ lazy->store, lazy->image, lazy_disk (lazy, number)->form, number,
+                            lazy->directory };
 }
 
 char *
 cs_lazy_disks_add (CsLazyDisks *lazy, const CsDisk *disk, GError **error)
 {
   CsLazyDisk *added = add_disk (lazy, disk->name, disk->filename, disk->size);
-  if (strcmp (disk->format, "raw") == 0)
+  if (strcmp (disk->format, "raw") == 0 || disk->backing_file != NULL)
     {
+      g_autoptr (CsJson) form = cs_disk_to_json (disk);
+      added->form = cs_disk_from_json (form, error);
+      if (added->form == NULL)
+        return NULL;
       CsLazyAsideDisk aside = aside_disk (lazy, lazy->disks->len - 1);
       added->aside = cs_lazy_aside_new (&aside, disk->filename, error);
       if (added->aside == NULL)
@@ -275,22 +282,29 @@ cs_lazy_disks_to_json (const CsLazyDisks *lazy)
       cs_json_add_uint (entry, "size", disk->size);
       json_object_object_add (entry, "complete", json_object_new_boolean (disk->complete));
       if (disk->aside != NULL)
-        cs_json_add_string (entry, "aside", cs_lazy_aside_path (disk->aside));
+        {
+          cs_json_add_string (entry, "aside", cs_lazy_aside_path (disk->aside));
+          json_object_object_add (entry, "form", cs_disk_to_json (disk->form));
+        }
       json_object_array_add (disks, entry);
     }
   json_object_object_add (object, "disks", disks);
   return object;
 }
 
-static void
+static bool
 take_disk (CsLazyDisks *lazy, json_object *entry, const char *name, const char *filename)
 {
   CsLazyDisk *disk = add_disk (lazy, name, filename, cs_json_uint (entry, "size", 0));
   const char *path = cs_json_string (entry, "aside");
-  CsLazyAsideDisk aside = aside_disk (lazy, lazy->disks->len - 1);
   disk->complete = json_object_get_boolean (json_object_object_get (entry, "complete"));
-  if (path != NULL)
+  if (path == NULL)
+    return true;
+  disk->form = cs_disk_from_json (cs_json_member_object (entry, "form"), NULL);
+  CsLazyAsideDisk aside = aside_disk (lazy, lazy->disks->len - 1);
+  if (disk->form != NULL)
     disk->aside = cs_lazy_aside_from_path (&aside, path);
+  return disk->form != NULL;
 }
 
 static bool
@@ -300,14 +314,13 @@ take_record (CsLazyDisks *lazy, json_object *object, GError **error)
   lazy->root = g_strdup (cs_json_string (object, "root"));
   lazy->socket = g_strdup (cs_json_string (object, "socket"));
   bool valid = disks != NULL && lazy->root != NULL && lazy->socket != NULL;
+  lazy->directory = valid ? g_path_get_dirname (lazy->socket) : NULL;
   for (gsize i = 0; valid && i < json_object_array_length (disks); i++)
     {
       json_object *disk = json_object_array_get_idx (disks, i);
       const char *name = cs_json_string (disk, "name");
       const char *filename = cs_json_string (disk, "filename");
-      valid = name != NULL && filename != NULL;
-      if (valid)
-        take_disk (lazy, disk, name, filename);
+      valid = name != NULL && filename != NULL && take_disk (lazy, disk, name, filename);
     }
   if (!valid)
     g_set_error (error, CS_ERROR, CS_ERROR_INVALID, "the record of lazy disks is not valid");

@@ -16,16 +16,16 @@
  * A libvirt domain is started with the server as <backingStore> and filled by virDomainBlockPull,
  * so that libvirt's view is true all the time and as it was afterwards.
  *
- * Nothing in a raw image tells what is not there yet: one that is half filled when its VM ends would
- * be read as whole by whoever starts it next.  So a bare QEMU's raw images are filled aside, without
- * a name, while the guest works on an overlay (lazy-aside.h).
+ * Nothing in a raw image tells what is not there yet: one that is half filled when its VM ends
+ * would be read as whole by whoever starts it next.  A stream job into an image with a backing
+ * image of its own would copy what that holds as well, and the image would no longer be thin.  So
+ * these images of a bare QEMU are filled aside, without a name, while the guest works on an overlay
+ * (lazy-aside.h).
  *
  * Not so, these are written before the VM starts:
- * - a libvirt domain's raw images: libvirt must know of an overlay and of its end, and takes one for
- *   a change of the disk's format;
- * - block devices, which cannot be without a name;
- * - disks with a backing image of their own: a stream job would copy what that holds as well, and
- *   the image would no longer be thin (disk-fill-above.c).
+ * - such images of a libvirt domain: libvirt must know of an overlay and of its end, and its XML
+ *   names another format meanwhile;
+ * - block devices, which cannot be without a name.
  *
  * Threads: one owner (the VM's worker); progress and is_complete: any. */
 #ifndef CS_VMM_LAZY_DISKS_H

@@ -1,5 +1,5 @@
 #!/bin/bash
-# Raw disks that are filled aside while their guest runs: clusnapd, QEMU and both killed at each step, a snapshot and a
+# Raw disks, and one above a backing image, that are filled aside while their guest runs: clusnapd, QEMU and both killed at each step, a snapshot and a
 # rollback in between; afterwards each disk is the file that it was, with the guest's last state.  One disk is given
 # with -drive, whose node QEMU opens by its name again.
 . "${srcdir:-.}/tests/lib.sh"
@@ -10,10 +10,10 @@ requires jq ip nbdkit socat
 
 drive=$tmp/drive.raw
 truncate -s 32M "$drive"
-cluster_start lazyr 1 memory=128 run=probe options=dirty=4 'disks=raw:none raw:writeback' \
+cluster_start lazyr 1 memory=128 run=probe options=dirty=4 'disks=raw:none qcow2+backing:writeback' \
     "extra=-drive file=$drive,format=raw,if=virtio,cache=writeback"
 cluster_wait
-lazy_files="$cluster_directory/0.disk0.raw $cluster_directory/0.disk1.raw $drive"
+lazy_files="$cluster_directory/0.disk0.raw $cluster_directory/0.disk1.qcow2 $drive"
 fill_goes_on
 daemon_start
 clusnap store init >/dev/null
@@ -25,10 +25,16 @@ arm() {
     mv "$tmp/fault.new" "$tmp/fault"
 }
 
+# What the image above its backing image holds of its own, in MiB.
+own() {
+    qemu-img map -U --output=json "$cluster_directory/0.disk1.qcow2" | jq 'map(select(.depth == 0) | .length) | add / 1048576 | floor'
+}
+
 forms() {
     local file
     for file in $lazy_files; do
-        qemu-img info -U -f raw --output=json "$file" | jq -c '[.filename, .format, ."virtual-size", ."backing-filename"]'
+        qemu-img info -U -f "${file##*.}" --output=json "$file" |
+            jq -c '[.filename, .format, ."virtual-size", ."backing-filename", ."backing-filename-format"]'
         stat -c '%a %u %g' "$file"
     done
     tr '\0' '\n' <"/proc/$(vm_pid 0)/cmdline" | sed '/^-incoming$/,+1d; /^-S$/d; 1d'
@@ -36,6 +42,8 @@ forms() {
         jq -c '.[] | [(.["node-name"] | sub("^#.*"; "#")), .file, .drv, .ro, .cache]' | sort
 }
 forms >"$tmp/before"
+sha256sum "$cluster_directory/0.disk1.backing" >"$tmp/backing.sum"
+own_before=$(own)
 
 # local_again TEXT
 local_again() {
@@ -62,7 +70,7 @@ reference() {
         image=$file
         [ ! -e "$file.clusnap-lazy" ] || image=$file.clusnap-lazy
         if [ "$image" = "$file" ]; then
-            qemu-img convert -U -f raw -O raw "$image" "$tmp/reference.$n"
+            qemu-img convert -U -f "${file##*.}" -O raw "$image" "$tmp/reference.$n"
         else
             qemu-img convert -U -f qcow2 -O raw "$image" "$tmp/reference.$n"
         fi
@@ -74,7 +82,7 @@ same_as_reference() {
     local file n=0
     disks_are_local "$1"
     for file in $lazy_files; do
-        cmp "$tmp/reference.$n" "$file" || fail "'$file' is not what the guest left ($1)"
+        qemu-img compare -q -f raw -F "${file##*.}" "$tmp/reference.$n" "$file" || fail "'$file' is not what the guest left ($1)"
         n=$((n + 1))
     done
 }
@@ -144,6 +152,7 @@ clusnap -q rollback c three >/dev/null
 cluster_check --wait-progress 5
 fill_goes_on
 local_again "rolled back"
+[ "$(own)" -le $((own_before + 24)) ] || fail "the image is not thin any more: $own_before MiB of its own before, now $(own)"
 
 note "the next snapshot has little of the disks, and all of them come back"
 clusnap -q snapshot create c four >/dev/null
@@ -151,7 +160,7 @@ clusnap snapshot show c four -f json >"$tmp/show.json"
 jq -e '[.vms[].incremental] | all' "$tmp/show.json" >/dev/null || fail "the snapshot after a fill is not incremental"
 jq -e '[.disks[] | .size > ."bytes-read"] | all' "$tmp/show.json" >/dev/null ||
     fail "disks were read whole: $(jq -c .disks "$tmp/show.json")"
-jq -e '[.disks[] | .format == "raw" and (.filename | test("clusnap-(lazy|fill)") | not)] | all' "$tmp/show.json" >/dev/null ||
+jq -e '[.disks[] | (.filename | test("clusnap-(lazy|fill)") | not) and .format == (.filename | split(".")[-1])] | all' "$tmp/show.json" >/dev/null ||
     fail "the snapshot names what is ours: $(jq -c .disks "$tmp/show.json")"
 for name in two three four; do
     vm_kill 0
@@ -169,4 +178,5 @@ grep -q "left from a restore" "$tmp/said" || fail "it is not said: $(cat "$tmp/s
 rm "$drive.clusnap-lazy"
 clusnap restore c four --eager
 all_plain || fail "--eager is not"
+sha256sum -c --quiet "$tmp/backing.sum" || fail "the backing image was written to"
 cluster_check --wait-progress 20
