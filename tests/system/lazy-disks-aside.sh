@@ -57,7 +57,7 @@ local_again() {
 restored_lazily() {
     fill_stops
     vm_kill 0
-    clusnap -q restore c "$1" --no-wait >/dev/null
+    clusnap -q restore c "$1" --fill-rate 0 --no-wait >/dev/null
     all_lazy "$1"
     cluster_check --wait-progress 5
 }
@@ -139,6 +139,14 @@ all_lazy "captured"
 clusnap -q rollback c two >/dev/null
 all_lazy "rolled back"
 cluster_check --wait-progress 5
+note "and while they are written, which fails and is tried again"
+arm disk-write:error
+written() {
+    grep -q "injected fault at 'disk-write'" "$clusnapd_directory/clusnapd.log"
+}
+wait_for 60 written || fail "nothing is written"
+clusnap -q snapshot create c between >/dev/null
+all_lazy "being written"
 note "and again while a job mirrors them"
 arm disk-name:error
 jobs_are_ready() {
