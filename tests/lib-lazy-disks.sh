@@ -18,8 +18,12 @@ daemon_start() {
     clusnapd_start CLUSNAP_FAULT="@$tmp/fault"
 }
 
+# Of a disk that is filled aside: of the overlay that the guest works on.
 backing_of() {
-    qemu-img info -U --output=json "$1" 2>/dev/null | jq -r '."backing-filename" // empty'
+    local image=$1
+    [ ! -e "$1.clusnap-lazy" ] || image=$1.clusnap-lazy
+    [ -e "$image" ] || return 0
+    qemu-img info -U --output=json "$image" 2>/dev/null | jq -r '."backing-filename" // empty'
 }
 
 all_lazy() {
@@ -29,13 +33,16 @@ all_lazy() {
         json:*clusnap-serve-*) ;;
         *) fail "'$file' is not lazy ($1)" ;;
         esac
+        if [ -e "$file.clusnap-fill" ] && [ -e "$file" ]; then fail "'$file' is there and not whole ($1)"; fi
     done
 }
 
 all_plain() {
     local file
     for file in $lazy_files; do
-        [ -z "$(backing_of "$file")" ] || return 1
+        case $(backing_of "$file") in *clusnap-serve-*) return 1 ;; esac
+        [ -f "$file" ] || return 1
+        if compgen -G "$file.clusnap-*" >/dev/null; then return 1; fi
     done
     if compgen -G "$clusnapd_directory/journal/*.fill" >/dev/null; then return 1; fi
     if compgen -G "$clusnapd_directory/serve/*" >/dev/null; then return 1; fi
@@ -44,5 +51,5 @@ all_plain() {
 
 disks_are_local() {
     wait_for 120 all_plain ||
-        fail "disks are not local ($1): $(for file in $lazy_files; do backing_of "$file"; done) $(ls "$clusnapd_directory/journal" "$clusnapd_directory/serve" "$tmp/store/roots")"
+        fail "disks are not local ($1): $(for file in $lazy_files; do backing_of "$file"; ls "$file"*; done) $(ls "$clusnapd_directory/journal" "$clusnapd_directory/serve" "$tmp/store/roots")"
 }

@@ -29,6 +29,7 @@
 #include "vmm/disk-divert.h"
 
 #include "common/error.h"
+#include "vmm/disk-device.h"
 #include "vmm/disk-private.h"
 
 #include <string.h>
@@ -53,23 +54,6 @@ diverted_free (Diverted *diverted)
   g_free (diverted->top);
   g_free (diverted->device);
   g_free (diverted);
-}
-
-/* query-block tells a device's id, or its path where it has none. */
-static char *
-path_of (json_object *block)
-{
-  const char *qdev = cs_json_string (block, "qdev");
-  return qdev == NULL || qdev[0] == '/' ? g_strdup (qdev)
-                                        : g_strconcat ("/machine/peripheral/", qdev, NULL);
-}
-
-static bool
-give (CsMonitor *monitor, const char *device, const char *node, GError **error)
-{
-  return cs_monitor_execute (
-      monitor, "qom-set",
-      cs_json_strings ("path", device, "property", "drive", "value", node, NULL), NULL, error);
 }
 
 /* The options of front and back; discards and zeros are passed on, the disk decides. */
@@ -121,7 +105,7 @@ find_disk (const CsDisk *disk, json_object *blocks, const CsBlockGraph *graph)
       Diverted *diverted = g_new0 (Diverted, 1);
       diverted->node = g_strdup (disk->node);
       diverted->top = g_strdup (top);
-      diverted->device = path_of (block);
+      diverted->device = cs_disk_device_path (block);
       return diverted;
     }
   return NULL;
@@ -172,7 +156,8 @@ cs_disk_divert_insert (CsDiskDivert *divert, GError **error)
     {
       const Diverted *disk = divert->disks->pdata[i];
       g_autofree char *front = front_name (i);
-      if (disk->device != NULL && !give (divert->monitor, disk->device, front, error))
+      if (disk->device != NULL
+          && !cs_disk_device_give (divert->monitor, disk->device, front, error))
         return false;
     }
   return true;
@@ -227,7 +212,7 @@ undo_one (CsMonitor *monitor, const CsBlockGraph *graph, json_object *block, con
   g_autofree char *front = g_strconcat (CS_DISK_FRONT, number, NULL);
   g_autofree char *back = g_strconcat (CS_DISK_BACK, number, NULL);
   g_autofree char *empty = g_strconcat (CS_DISK_EMPTY, number, NULL);
-  g_autofree char *device = path_of (block);
+  g_autofree char *device = cs_disk_device_path (block);
   const char *top = cs_block_graph_child (graph, hold, "file");
   if (top == NULL || device == NULL)
     {
@@ -242,7 +227,7 @@ undo_one (CsMonitor *monitor, const CsBlockGraph *graph, json_object *block, con
   add_reopen (options, graph, back, empty);
   return (json_object_array_length (options) > 0 ? reopen (monitor, options, error)
                                                  : (json_object_put (options), true))
-         && give (monitor, device, top, error);
+         && cs_disk_device_give (monitor, device, top, error);
 }
 
 bool

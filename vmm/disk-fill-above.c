@@ -115,9 +115,10 @@ fill_step (Above *above, guint64 offset, GError **error)
 }
 
 static bool
-fill (Above *above, GCancellable *cancellable, GError **error)
+fill (Above *above, GCancellable *cancellable, guint64 *position, GError **error)
 {
-  for (guint64 offset = 0; offset < above->disk->size; offset += STEP)
+  guint64 size = above->disk->size;
+  for (guint64 offset = *position; offset < size; offset = MIN (offset + STEP, size))
     {
       if (g_cancellable_is_cancelled (cancellable))
         {
@@ -126,6 +127,7 @@ fill (Above *above, GCancellable *cancellable, GError **error)
         }
       if (!fill_step (above, offset, error))
         return false;
+      __atomic_store_n (position, MIN (offset + STEP, size), __ATOMIC_RELAXED);
     }
   gint64 number = cs_nbd_flush (above->top, error);
   return number > 0 && cs_nbd_wait (above->top, number, error);
@@ -154,7 +156,7 @@ open_backing (const CsDisk *disk, const char *path, GError **error)
 
 bool
 cs_disk_fill_above (const CsDisk *disk, const char *path, CsNbd *top, CsImage *image, guint volume,
-                    GCancellable *cancellable, GError **error)
+                    GCancellable *cancellable, guint64 *position, GError **error)
 {
   g_autoptr (CsNbd) backing = open_backing (disk, path, error);
   if (backing == NULL)
@@ -163,5 +165,5 @@ cs_disk_fill_above (const CsDisk *disk, const char *path, CsNbd *top, CsImage *i
   g_autofree char *wanted = g_malloc (STEP);
   g_autofree char *below = g_malloc (STEP);
   Above above = { disk, top, backing, image, volume, wanted, below, requests };
-  return fill (&above, cancellable, error);
+  return fill (&above, cancellable, position, error);
 }

@@ -16,6 +16,7 @@
 
 #define PIECE_PAGES 256
 #define PIECES 8
+#define HEAD_PAGES 16
 
 typedef struct
 {
@@ -31,6 +32,7 @@ typedef struct
   int fd;     /* raw */
   CsNbd *nbd; /* qcow2; NULL for raw */
   GCancellable *cancellable;
+  guint64 *written;
   Piece pieces[PIECES];
   guint current;
 } Filler;
@@ -53,6 +55,8 @@ write_piece (Filler *filler, GError **error)
     return true;
   guint64 offset = piece->page * CS_PAGE_SIZE;
   guint64 length = MIN (piece->count * CS_PAGE_SIZE, filler->disk->size - offset);
+  if (filler->written != NULL)
+    __atomic_fetch_add (filler->written, length, __ATOMIC_RELAXED);
   if (filler->nbd == NULL)
     {
       piece->count = 0;
@@ -130,6 +134,18 @@ fill_raw (Filler *filler, bool block_device, CsImage *image, guint volume, GErro
 }
 
 bool
+cs_disk_create_raw (const CsDisk *disk, const char *path, int fd, CsImage *image, guint volume,
+                    GError **error)
+{
+  guint64 length = MIN (HEAD_PAGES * CS_PAGE_SIZE, disk->size);
+  g_autofree char *data = g_malloc (HEAD_PAGES * CS_PAGE_SIZE);
+  if (ftruncate (fd, (off_t)disk->size) < 0)
+    return cs_error_set_errno (error, errno, "cannot make '%s' that large", path);
+  return cs_image_read (image, volume, 0, (length + CS_PAGE_SIZE - 1) / CS_PAGE_SIZE, data, error)
+         && cs_fd_write_all (fd, data, length, 0, path, error);
+}
+
+bool
 cs_disk_create_qcow2 (const CsDisk *disk, const char *lazy_backing, const char *path,
                       GError **error)
 {
@@ -183,17 +199,21 @@ fill_qcow2 (Filler *filler, CsImage *image, guint volume, GError **error)
     return false;
   if (filler->disk->backing_file == NULL)
     return copy (filler, image, volume, error);
+  guint64 position = 0;
   bool ok = cs_disk_fill_above (filler->disk, filler->path, filler->nbd, image, volume,
-                                filler->cancellable, error);
+                                filler->cancellable,
+                                filler->written != NULL ? filler->written : &position, error);
   g_clear_pointer (&filler->nbd, cs_nbd_free);
   return ok;
 }
 
 bool
 cs_disk_fill (const CsDisk *disk, const char *path, int fd, bool block_device, CsImage *image,
-              guint volume, GCancellable *cancellable, GError **error)
+              guint volume, GCancellable *cancellable, guint64 *written, GError **error)
 {
-  Filler filler = { .disk = disk, .path = path, .fd = fd, .cancellable = cancellable };
+  Filler filler = {
+    .disk = disk, .path = path, .fd = fd, .cancellable = cancellable, .written = written
+  };
   if (strcmp (disk->format, "raw") == 0)
     return fill_raw (&filler, block_device, image, volume, error);
   return fill_qcow2 (&filler, image, volume, error);

@@ -9,14 +9,21 @@
 #include "vmm/disk.h"
 
 /* Makes the file at @path (also open as @fd, writable and empty; or a block device with any
- * content) an image of the form of @disk, with the content of volume @volume.  Not flushed. */
+ * content) an image of the form of @disk, with the content of volume @volume.  Not flushed.
+ * *@written (atomic, NULL: nobody asks) is raised by what was written.
+ */
 bool cs_disk_fill (const CsDisk *disk, const char *path, int fd, bool block_device, CsImage *image,
-                   guint volume, GCancellable *cancellable, GError **error);
+                   guint volume, GCancellable *cancellable, guint64 *written, GError **error);
 
-/* Its part for a qcow2 image above a backing image: the new image at @path, empty, is open for
- * writing as @top. */
+/* A raw image without content but for its first pages, which tell QEMU the disk's geometry. */
+bool cs_disk_create_raw (const CsDisk *disk, const char *path, int fd, CsImage *image, guint volume,
+                         GError **error);
+
+/* Its part for a qcow2 image above a backing image: the new image at @path is open for writing as
+ * @top, and empty from *@position on, which is moved on (atomic). */
 bool cs_disk_fill_above (const CsDisk *disk, const char *path, CsNbd *top, CsImage *image,
-                         guint volume, GCancellable *cancellable, GError **error);
+                         guint volume, GCancellable *cancellable, guint64 *position,
+                         GError **error);
 
 /* The same file without content; with @lazy_backing (NULL: none; not opened) instead of the backing
  * image of @disk. */

@@ -6,6 +6,7 @@
 #include "common/fd.h"
 #include "vmm/block-graph.h"
 #include "vmm/disk-file.h"
+#include "vmm/lazy-aside.h"
 #include "vmm/lazy-disks.h"
 
 #include <string.h>
@@ -84,12 +85,12 @@ check_jobs (const Query *query, const char *disk, const char *top, GError **erro
   return true;
 }
 
-/* A restore must find the file by its name again. */
+/* A restore must find the file by its name again.  @form: the node that has it. */
 static bool
-check_file (const Query *query, CsDisk *disk, GError **error)
+check_file (const Query *query, CsDisk *disk, const char *form, GError **error)
 {
   json_object *protocol =
-      cs_block_graph_info (query->graph, cs_block_graph_protocol (query->graph, disk->node));
+      cs_block_graph_info (query->graph, cs_block_graph_protocol (query->graph, form));
   const char *driver = cs_json_string (protocol, "drv");
   const char *filename = cs_json_string (protocol, "file");
   if (g_strcmp0 (driver, "file") != 0 && g_strcmp0 (driver, "host_device") != 0)
@@ -100,8 +101,9 @@ check_file (const Query *query, CsDisk *disk, GError **error)
     return refuse (query, disk->name, error,
                    "its file was passed as a descriptor: a restore could not find it");
   disk->filename = cs_disk_file_absolute (cs_monitor_pid (query->monitor), filename, error);
-  if (disk->filename == NULL)
-    return false;
+  /* While it is filled aside it has no name. */
+  if (disk->filename == NULL || strcmp (form, disk->node) != 0)
+    return disk->filename != NULL;
   g_autoptr (GError) local = NULL;
   cs_autofd int fd = cs_disk_file_open (cs_monitor_pid (query->monitor), disk->filename, &local);
   if (fd < 0 && g_error_matches (local, CS_ERROR, CS_ERROR_NOT_FOUND))
@@ -165,7 +167,8 @@ static CsDisk *
 disk_new (const Query *query, const char *name, const char *top, GError **error)
 {
   const char *node = cs_block_graph_skip_filters (query->graph, top);
-  json_object *info = node != NULL ? cs_block_graph_info (query->graph, node) : NULL;
+  const char *form = cs_lazy_aside_form (query->graph, node);
+  json_object *info = form != NULL ? cs_block_graph_info (query->graph, form) : NULL;
   json_object *image = cs_member (info, "image");
   json_object *cache = cs_member (info, "cache");
   if (image == NULL)
@@ -182,7 +185,7 @@ disk_new (const Query *query, const char *name, const char *top, GError **error)
     disk->cluster_size = (guint64)cs_member_int (image, "cluster-size");
   disk->writeback = !cs_member_true (cache, "direct") && !cs_member_true (cache, "no-flush");
   take_backing (query, disk, image);
-  if (!check_format (query, disk, info, error) || !check_file (query, disk, error)
+  if (!check_format (query, disk, info, error) || !check_file (query, disk, form, error)
       || !check_jobs (query, name, top, error))
     return NULL;
   return g_steal_pointer (&disk);

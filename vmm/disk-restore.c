@@ -146,10 +146,15 @@ make_new (CsDiskRestore *restore, const struct stat *old, GError **error)
           || fchmod (restore->fd, old->st_mode & 07777) < 0))
     return cs_error_set_errno (error, errno, "cannot give '%s' its owner and mode",
                                restore->new_path);
+  if (restore->lazy_backing != NULL && strcmp (restore->disk->format, "raw") == 0)
+    return cs_disk_create_raw (restore->disk, restore->new_path, restore->fd, restore->image,
+                               restore->volume, error);
   if (restore->lazy_backing != NULL)
-    return cs_disk_create_qcow2 (restore->disk, restore->lazy_backing, restore->new_path, error);
+    return cs_disk_create_qcow2 (restore->disk,
+                                 restore->disk->backing_file != NULL ? NULL : restore->lazy_backing,
+                                 restore->new_path, error);
   return cs_disk_fill (restore->disk, restore->new_path, restore->fd, false, restore->image,
-                       restore->volume, restore->cancellable, error);
+                       restore->volume, restore->cancellable, NULL, error);
 }
 
 static bool
@@ -209,7 +214,7 @@ switch_device (CsDiskRestore *restore, GError **error)
     return cs_error_set_errno (error, errno, "cannot open block device '%s' for us alone",
                                restore->path);
   return cs_disk_fill (restore->disk, restore->path, restore->fd, true, restore->image,
-                       restore->volume, restore->cancellable, error);
+                       restore->volume, restore->cancellable, NULL, error);
 }
 
 /* Keeps the old image under a second name. */

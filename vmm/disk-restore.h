@@ -16,8 +16,9 @@ typedef struct CsDiskRestore CsDiskRestore;
  * image of a restore lies there that nobody made good, as when the host went down: only the user
  * can know which one is right); REFUSED (a qcow2 file with internal snapshots, which would be
  * lost); BUSY (another restore of it is under way); NO_SPACE.
- * @lazy_backing: NULL, or nothing is filled in and this becomes the new image's backing image
- * (lazy-disks.h); then @disk must not lie on a block device (REFUSED). */
+ * @lazy_backing: NULL, or nothing is filled in and this becomes the new image's backing image, if
+ * it is a qcow2 one without its own (lazy-disks.h); then @disk must not lie on a block device
+ * (REFUSED). */
 CsDiskRestore *cs_disk_restore_new (const CsDisk *disk, CsImage *image, guint volume,
                                     const char *lazy_backing, GCancellable *cancellable,
                                     GError **error);

@@ -101,7 +101,11 @@ cs_disk_undo_forward (json_object *record, GError **error)
   g_autofree char *old_path = g_strconcat (path, ".clusnap-old", NULL);
   if (!has_inode (old_path, cs_json_uint (record, "inode", 0)))
     return true;
+  /* It may have no name yet (lazy-aside.h): nothing but holes, which need no flush. */
+  g_autofree char *aside = g_strconcat (path, ".clusnap-fill", NULL);
   cs_autofd int fd = open (path, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+  if (fd < 0 && errno == ENOENT)
+    fd = open (aside, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
   if (fd < 0 || fsync (fd) < 0)
     return cs_error_set_errno (error, errno, "cannot flush '%s': '%s' is kept", path, old_path);
   return unlink (old_path) == 0

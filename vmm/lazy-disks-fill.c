@@ -85,13 +85,29 @@ cs_lazy_disks_check (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
   for (guint i = 0; i < lazy->disks->len; i++)
     {
       const CsLazyDisk *disk = lazy->disks->pdata[i];
-      const char *node = find_node (&look, disk);
+      const char *node = disk->aside == NULL ? find_node (&look, disk) : NULL;
+      if (disk->aside != NULL)
+        continue;
       if (node != NULL && cs_block_graph_child (look.graph, node, "backing") != NULL)
         continue;
       g_set_error (error, CS_ERROR, CS_ERROR_FAILED,
                    "%s: disk '%s' was opened without its stored content: restore with --eager",
                    cs_monitor_name (monitor), disk->name);
       return false;
+    }
+  return true;
+}
+
+bool
+cs_lazy_disks_insert (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
+{
+  for (guint i = 0; i < lazy->disks->len; i++)
+    {
+      CsLazyDisk *disk = lazy->disks->pdata[i];
+      g_autofree char *backing = cs_lazy_disks_backing (lazy, disk->name);
+      if (disk->aside != NULL
+          && !cs_lazy_aside_insert (disk->aside, backing, monitor, &disk->complete, error))
+        return false;
     }
   return true;
 }
@@ -185,6 +201,24 @@ step_disk (const Look *look, guint i, guint64 *done, GError **error)
   return true;
 }
 
+static bool
+step_aside (const Look *look, guint i, guint64 *done, GError **error)
+{
+  CsLazyDisk *disk = look->lazy->disks->pdata[i];
+  bool may_export = true;
+  for (guint j = 0; j < look->lazy->disks->len; j++)
+    {
+      const CsLazyDisk *other = look->lazy->disks->pdata[j];
+      may_export =
+          may_export && (other->aside == NULL || !cs_lazy_aside_is_exporting (other->aside));
+    }
+  if (!disk->complete
+      && !cs_lazy_aside_step (disk->aside, look->monitor, may_export, &disk->complete, error))
+    return false;
+  *done += disk->complete ? disk->size : cs_lazy_aside_done (disk->aside);
+  return true;
+}
+
 bool
 cs_lazy_disks_step (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
 {
@@ -196,9 +230,17 @@ cs_lazy_disks_step (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
     return false;
   if (!look_begin (&look, error))
     return false;
+  /* One that fails does not keep the others. */
+  bool ok = true;
   for (guint i = 0; i < lazy->disks->len; i++)
-    if (!step_disk (&look, i, &done, error))
-      return false;
+    {
+      const CsLazyDisk *disk = lazy->disks->pdata[i];
+      bool (*step) (const Look *, guint, guint64 *, GError **) =
+          disk->aside != NULL ? step_aside : step_disk;
+      ok = step (&look, i, &done, ok ? error : NULL) && ok;
+    }
+  if (!ok)
+    return false;
   __atomic_store_n (&lazy->done, done, __ATOMIC_RELAXED);
   cs_lazy_disks_check_complete (lazy);
   return true;
@@ -218,6 +260,11 @@ cs_lazy_disks_hold (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
       guint64 offset;
       g_autofree char *id = g_strdup_printf (JOB, i);
       disk->begun = false;
+      if (disk->aside != NULL)
+        {
+          cs_lazy_aside_hold (disk->aside, monitor);
+          continue;
+        }
       /* One that is ending already refuses: what counts is that it goes. */
       if (!job_runs (&look, i, &offset, NULL))
         continue;
@@ -227,5 +274,6 @@ cs_lazy_disks_hold (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
         cs_monitor_execute (monitor, "block-job-cancel", cs_json_strings ("device", id, NULL), NULL,
                             NULL);
     }
-  return cs_disk_wait_absent (monitor, "query-block-jobs", "device", JOB_PREFIX, error);
+  return cs_disk_wait_absent (monitor, "query-block-jobs", "device", JOB_PREFIX, error)
+         && cs_disk_wait_absent (monitor, "query-block-jobs", "device", CS_LAZY_ASIDE_JOB, error);
 }

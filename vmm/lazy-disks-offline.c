@@ -35,7 +35,9 @@ cs_lazy_disks_finish_offline (CsLazyDisks *lazy, GError **error)
   for (guint i = 0; i < lazy->disks->len; i++)
     {
       CsLazyDisk *disk = lazy->disks->pdata[i];
-      if (!disk->complete && !rebase (disk, error))
+      if (!disk->complete
+          && !(disk->aside != NULL ? cs_lazy_aside_finish_offline (disk->aside, error)
+                                   : rebase (disk, error)))
         return false;
       disk->complete = true;
     }

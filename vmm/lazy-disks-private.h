@@ -4,6 +4,7 @@
 #define CS_VMM_LAZY_DISKS_PRIVATE_H
 
 #include "vmm/disk-serve.h"
+#include "vmm/lazy-aside.h"
 #include "vmm/lazy-disks.h"
 
 typedef struct
@@ -11,6 +12,8 @@ typedef struct
   char *name;
   char *filename;
   guint64 size;
+  CsDisk *form;       /* of one with: */
+  CsLazyAside *aside; /* NULL: a stream job fills it in its place */
   bool complete;
   bool begun; /* its job, which nobody has held since */
   bool told;  /* that the job has failed */
@@ -23,6 +26,7 @@ struct CsLazyDisks
   char *image;
   char *root;
   char *socket;
+  char *directory;  /* the socket's */
   char *uri, *uuid; /* of a libvirt domain; NULL: a bare QEMU */
   uid_t uid;
   gid_t gid;
@@ -36,6 +40,8 @@ struct CsLazyDisks
   guint64 done, total;
 };
 
+/* What stands for the stored disk @name as a backing image (g_free). */
+char *cs_lazy_disks_backing (const CsLazyDisks *lazy, const char *name);
 /* Starts the server, unless it runs. */
 bool cs_lazy_disks_serve (CsLazyDisks *lazy, GError **error);
 /* When all disks are complete, server and root go. */

@@ -18,16 +18,19 @@ static void
 lazy_disk_free (gpointer data)
 {
   CsLazyDisk *disk = data;
+  cs_lazy_aside_free (disk->aside);
+  cs_disk_free (disk->form);
   g_free (disk->name);
   g_free (disk->filename);
   g_free (disk);
 }
 
 bool
-cs_lazy_disks_can (const CsDisk *disk)
+cs_lazy_disks_can (const CsDisk *disk, json_object *source)
 {
   struct stat st;
-  return strcmp (disk->format, "qcow2") == 0 && disk->backing_file == NULL
+  bool qcow2 = strcmp (disk->format, "qcow2") == 0;
+  return ((qcow2 && disk->backing_file == NULL) || cs_json_string (source, "xml") == NULL)
          && (stat (disk->filename, &st) < 0 || S_ISREG (st.st_mode));
 }
 
@@ -69,11 +72,20 @@ end_serving (CsLazyDisks *lazy)
   remove_root (lazy);
 }
 
+static CsLazyDisk *
+lazy_disk (const CsLazyDisks *lazy, guint i)
+{
+  return lazy->disks->pdata[i];
+}
+
 void
 cs_lazy_disks_free (CsLazyDisks *lazy)
 {
   if (lazy == NULL)
     return;
+  for (guint i = 0; !lazy->kept && i < lazy->disks->len; i++)
+    if (lazy_disk (lazy, i)->aside != NULL)
+      cs_lazy_aside_discard (lazy_disk (lazy, i)->aside);
   if (!lazy->kept && lazy->root != NULL)
     end_serving (lazy);
   cs_disk_serve_free (lazy->serve);
@@ -81,6 +93,7 @@ cs_lazy_disks_free (CsLazyDisks *lazy)
   g_free (lazy->image);
   g_free (lazy->root);
   g_free (lazy->socket);
+  g_free (lazy->directory);
   g_free (lazy->uri);
   g_free (lazy->uuid);
   g_free (lazy);
@@ -90,7 +103,7 @@ void
 cs_lazy_disks_check_complete (CsLazyDisks *lazy)
 {
   for (guint i = 0; i < lazy->disks->len; i++)
-    if (!((CsLazyDisk *)lazy->disks->pdata[i])->complete)
+    if (!lazy_disk (lazy, i)->complete)
       return;
   end_serving (lazy);
   __atomic_store_n (&lazy->done, lazy->total, __ATOMIC_RELAXED);
@@ -138,6 +151,7 @@ cs_lazy_disks_new (CsStore *store, const char *image, json_object *source, const
   g_autofree char *name = g_strconcat (SOCKET_PREFIX, id, NULL);
   lazy->root = g_strconcat ("restore-", id, NULL);
   lazy->socket = g_build_filename (directory, name, NULL);
+  lazy->directory = g_strdup (directory);
   return put_root (lazy, source, error) && cs_lazy_disks_serve (lazy, error)
              ? g_steal_pointer (&lazy)
              : NULL;
@@ -161,20 +175,56 @@ add_disk (CsLazyDisks *lazy, const char *name, const char *filename, guint64 siz
   return disk;
 }
 
-char *
-cs_lazy_disks_add (CsLazyDisks *lazy, const CsDisk *disk)
+static CsLazyAsideDisk
+aside_disk (const CsLazyDisks *lazy, guint number)
 {
-  g_autoptr (CsJson) options = cs_json_strings ("driver", "nbd", "export", disk->name, NULL);
+  return (CsLazyAsideDisk){ lazy->store, lazy->image, lazy_disk (lazy, number)->form, number,
+                            lazy->directory };
+}
+
+char *
+cs_lazy_disks_add (CsLazyDisks *lazy, const CsDisk *disk, GError **error)
+{
+  CsLazyDisk *added = add_disk (lazy, disk->name, disk->filename, disk->size);
+  if (strcmp (disk->format, "raw") == 0 || disk->backing_file != NULL)
+    {
+      g_autoptr (CsJson) form = cs_disk_to_json (disk);
+      added->form = cs_disk_from_json (form, error);
+      if (added->form == NULL)
+        return NULL;
+      CsLazyAsideDisk aside = aside_disk (lazy, lazy->disks->len - 1);
+      added->aside = cs_lazy_aside_new (&aside, disk->filename, error);
+      if (added->aside == NULL)
+        return NULL;
+    }
+  return cs_lazy_disks_backing (lazy, disk->name);
+}
+
+char *
+cs_lazy_disks_backing (const CsLazyDisks *lazy, const char *name)
+{
+  g_autoptr (CsJson) options = cs_json_strings ("driver", "nbd", "export", name, NULL);
   json_object_object_add (options, "server",
                           cs_json_strings ("type", "unix", "path", lazy->socket, NULL));
   json_object_object_add (options, "reconnect-delay", json_object_new_int (RECONNECT_DELAY));
   g_autoptr (CsJson) image = cs_json_strings ("driver", "raw", NULL);
   json_object_object_add (image, "file", g_steal_pointer (&options));
-  add_disk (lazy, disk->name, disk->filename, disk->size);
   return g_strconcat ("json:",
                       json_object_to_json_string_ext (image, JSON_C_TO_STRING_PLAIN
                                                                  | JSON_C_TO_STRING_NOSLASHESCAPE),
                       NULL);
+}
+
+const char *
+cs_lazy_disks_overlay (const CsLazyDisks *lazy, const CsDisk *disk)
+{
+  for (guint i = 0; i < lazy->disks->len; i++)
+    {
+      const CsLazyDisk *own = lazy_disk (lazy, i);
+      if (own->aside != NULL && !own->complete && strcmp (own->name, disk->name) == 0)
+        return cs_lazy_aside_overlay (own->aside);
+    }
+  return NULL;
 }
 
 json_object *
@@ -230,10 +280,31 @@ cs_lazy_disks_to_json (const CsLazyDisks *lazy)
       const CsLazyDisk *disk = lazy->disks->pdata[i];
       json_object *entry = cs_json_strings ("name", disk->name, "filename", disk->filename, NULL);
       cs_json_add_uint (entry, "size", disk->size);
+      json_object_object_add (entry, "complete", json_object_new_boolean (disk->complete));
+      if (disk->aside != NULL)
+        {
+          cs_json_add_string (entry, "aside", cs_lazy_aside_path (disk->aside));
+          json_object_object_add (entry, "form", cs_disk_to_json (disk->form));
+        }
       json_object_array_add (disks, entry);
     }
   json_object_object_add (object, "disks", disks);
   return object;
+}
+
+static bool
+take_disk (CsLazyDisks *lazy, json_object *entry, const char *name, const char *filename)
+{
+  CsLazyDisk *disk = add_disk (lazy, name, filename, cs_json_uint (entry, "size", 0));
+  const char *path = cs_json_string (entry, "aside");
+  disk->complete = json_object_get_boolean (json_object_object_get (entry, "complete"));
+  if (path == NULL)
+    return true;
+  disk->form = cs_disk_from_json (cs_json_member_object (entry, "form"), NULL);
+  CsLazyAsideDisk aside = aside_disk (lazy, lazy->disks->len - 1);
+  if (disk->form != NULL)
+    disk->aside = cs_lazy_aside_from_path (&aside, path);
+  return disk->form != NULL;
 }
 
 static bool
@@ -243,14 +314,13 @@ take_record (CsLazyDisks *lazy, json_object *object, GError **error)
   lazy->root = g_strdup (cs_json_string (object, "root"));
   lazy->socket = g_strdup (cs_json_string (object, "socket"));
   bool valid = disks != NULL && lazy->root != NULL && lazy->socket != NULL;
+  lazy->directory = valid ? g_path_get_dirname (lazy->socket) : NULL;
   for (gsize i = 0; valid && i < json_object_array_length (disks); i++)
     {
       json_object *disk = json_object_array_get_idx (disks, i);
       const char *name = cs_json_string (disk, "name");
       const char *filename = cs_json_string (disk, "filename");
-      valid = name != NULL && filename != NULL;
-      if (valid)
-        add_disk (lazy, name, filename, cs_json_uint (disk, "size", 0));
+      valid = name != NULL && filename != NULL && take_disk (lazy, disk, name, filename);
     }
   if (!valid)
     g_set_error (error, CS_ERROR, CS_ERROR_INVALID, "the record of lazy disks is not valid");
@@ -277,6 +347,9 @@ cs_lazy_disks_undo (CsStore *store, json_object *object)
   lazy->kept = true;
   if (!take_record (lazy, object, NULL))
     return;
+  for (guint i = 0; i < lazy->disks->len; i++)
+    if (lazy_disk (lazy, i)->aside != NULL)
+      cs_lazy_aside_discard (lazy_disk (lazy, i)->aside);
   lazy->serve = cs_disk_serve_from_json (cs_json_member_object (object, "serve"), NULL);
   end_serving (lazy);
 }

@@ -16,13 +16,16 @@
  * A libvirt domain is started with the server as <backingStore> and filled by virDomainBlockPull,
  * so that libvirt's view is true all the time and as it was afterwards.
  *
+ * Nothing in a raw image tells what is not there yet: one that is half filled when its VM ends
+ * would be read as whole by whoever starts it next.  A stream job into an image with a backing
+ * image of its own would copy what that holds as well, and the image would no longer be thin.  So
+ * these images of a bare QEMU are filled aside, without a name, while the guest works on an overlay
+ * (lazy-aside.h).
+ *
  * Not so, these are written before the VM starts:
- * - raw disks and block devices: nothing in a raw image tells what is not there yet, so one that is
- *   half filled when its VM ends would be read as whole by whoever starts it next.  It takes an
- *   overlay for the time of the fill, a mirror job (sync=full, copy-mode=write-blocking) into a raw
- *   file that has no name before it is whole, and the switch to that, bitmaps included;
- * - disks with a backing image of their own: a stream job would copy what that holds as well, and
- *   the image would no longer be thin (disk-fill-above.c).
+ * - such images of a libvirt domain: libvirt must know of an overlay and of its end, and its XML
+ *   names another format meanwhile;
+ * - block devices, which cannot be without a name.
  *
  * Threads: one owner (the VM's worker); progress and is_complete: any. */
 #ifndef CS_VMM_LAZY_DISKS_H
@@ -33,8 +36,8 @@
 
 typedef struct CsLazyDisks CsLazyDisks;
 
-/* Whether @disk can be filled so. */
-bool cs_lazy_disks_can (const CsDisk *disk);
+/* Whether @disk of the VM of @source can be filled so. */
+bool cs_lazy_disks_can (const CsDisk *disk, json_object *source);
 
 /* Starts the server for image @image, with its socket in @directory, for the QEMU of @source
  * (vmm/source.h), and puts the root.  Freed before cs_lazy_disks_keep, both are taken back. */
@@ -43,8 +46,9 @@ CsLazyDisks *cs_lazy_disks_new (CsStore *store, const char *image, json_object *
 void cs_lazy_disks_free (CsLazyDisks *lazy);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsLazyDisks, cs_lazy_disks_free)
 
-/* Adds @disk; returns what its image's header names as its backing image (g_free). */
-char *cs_lazy_disks_add (CsLazyDisks *lazy, const CsDisk *disk);
+/* Adds @disk; returns what its image's header names as its backing image (g_free).  EXISTS: files
+ * of an earlier restore lie there. */
+char *cs_lazy_disks_add (CsLazyDisks *lazy, const CsDisk *disk, GError **error);
 /* Whether @backing, out of an image's header, is such a name. */
 bool cs_lazy_disks_is_ours (const char *backing);
 /* @source as it must be launched: libvirt's XML tells the backing images.  A new reference. */
@@ -53,6 +57,12 @@ json_object *cs_lazy_disks_source (const CsLazyDisks *lazy, json_object *source,
 /* After the launch: QEMU reads what is not in the images from the server (its arguments could say
  * otherwise). */
 bool cs_lazy_disks_check (CsLazyDisks *lazy, CsMonitor *monitor, GError **error);
+
+/* After the VM is loaded, before it runs: overlays come before the disks that need such. */
+bool cs_lazy_disks_insert (CsLazyDisks *lazy, CsMonitor *monitor, GError **error);
+
+/* The file that the guest writes to, where that is not the disk's; NULL: it is. */
+const char *cs_lazy_disks_overlay (const CsLazyDisks *lazy, const CsDisk *disk);
 
 /* The restore is not undone any more: from here on the server and the root stay until all is
  * copied. */

@@ -81,7 +81,7 @@ plan_lazy_disks (CsRestore *restore, DiskJob *jobs, guint n, GError **error)
     return true;
   for (guint i = 0; i < n; i++)
     {
-      if (!cs_lazy_disks_can (jobs[i].disk))
+      if (!cs_lazy_disks_can (jobs[i].disk, restore->document->source))
         continue;
       if (restore->lazy_disks == NULL)
         restore->lazy_disks =
@@ -92,7 +92,13 @@ plan_lazy_disks (CsRestore *restore, DiskJob *jobs, guint n, GError **error)
           g_prefix_error (error, "VM '%s': ", restore->document->name);
           return false;
         }
-      jobs[i].lazy_backing = cs_lazy_disks_add (restore->lazy_disks, jobs[i].disk);
+      jobs[i].lazy_backing = cs_lazy_disks_add (restore->lazy_disks, jobs[i].disk, error);
+      if (jobs[i].lazy_backing == NULL)
+        {
+          g_prefix_error (error, "VM '%s': disk '%s': ", restore->document->name,
+                          jobs[i].disk->name);
+          return false;
+        }
     }
   return restore->lazy_disks == NULL
          || cs_restore_journal_serving (restore->journal, cs_store_path (restore->store),
@@ -141,8 +147,11 @@ cs_restore_flush_disks (CsRestore *restore)
       const CsDisk *disk = g_ptr_array_index (restore->document->disks, i);
       if (!disk->writeback || disk->filename[0] == '\0')
         continue;
+      const char *overlay =
+          restore->lazy_disks != NULL ? cs_lazy_disks_overlay (restore->lazy_disks, disk) : NULL;
       /* A failure is QEMU's to find: its own flush follows. */
-      cs_autofd int fd = open (disk->filename, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
+      cs_autofd int fd =
+          open (overlay != NULL ? overlay : disk->filename, O_RDONLY | O_CLOEXEC | O_NONBLOCK);
       if (fd >= 0)
         fdatasync (fd);
     }

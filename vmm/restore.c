@@ -243,8 +243,10 @@ cs_restore_load (CsRestore *restore, GCancellable *cancellable, GError **error)
   if (!launch (restore, error) || !check_cancelled (restore, cancellable, error))
     return false;
   restore->times.launch = lap (&since);
-  if (!load_memory (restore, cancellable, error) || !track_disks (restore, error)
-      || !check_cancelled (restore, cancellable, error))
+  if (!load_memory (restore, cancellable, error)
+      || (restore->lazy_disks != NULL
+          && !cs_lazy_disks_insert (restore->lazy_disks, restore->monitor, error))
+      || !track_disks (restore, error) || !check_cancelled (restore, cancellable, error))
     return false;
   restore->times.load = lap (&since);
   restore->state = RESTORE_LOADED;

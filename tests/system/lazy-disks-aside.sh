@@ -1,0 +1,190 @@
+#!/bin/bash
+# Raw disks, and one above a backing image, that are filled aside while their guest runs: clusnapd, QEMU and both killed at each step, a snapshot and a
+# rollback in between; afterwards each disk is the file that it was, with the guest's last state.  One disk is given
+# with -drive, whose node QEMU opens by its name again.
+. "${srcdir:-.}/tests/lib.sh"
+requires_root
+requires jq ip nbdkit socat
+# shellcheck source=tests/lib-lazy-disks.sh
+. "$srcdir/tests/lib-lazy-disks.sh"
+
+drive=$tmp/drive.raw
+truncate -s 32M "$drive"
+cluster_start lazyr 1 memory=128 run=probe options=dirty=4 'disks=raw:none qcow2+backing:writeback' \
+    "extra=-drive file=$drive,format=raw,if=virtio,cache=writeback"
+cluster_wait
+lazy_files="$cluster_directory/0.disk0.raw $cluster_directory/0.disk1.qcow2 $drive"
+fill_goes_on
+daemon_start
+clusnap store init >/dev/null
+clusnap_cluster_of_nodes c
+clusnap -q snapshot create c one >/dev/null
+
+arm() {
+    echo "$1" >"$tmp/fault.new"
+    mv "$tmp/fault.new" "$tmp/fault"
+}
+
+# What the image above its backing image holds of its own, in MiB.
+own() {
+    qemu-img map -U --output=json "$cluster_directory/0.disk1.qcow2" | jq 'map(select(.depth == 0) | .length) | add / 1048576 | floor'
+}
+
+forms() {
+    local file
+    for file in $lazy_files; do
+        qemu-img info -U -f "${file##*.}" --output=json "$file" |
+            jq -c '[.filename, .format, ."virtual-size", ."backing-filename", ."backing-filename-format"]'
+        stat -c '%a %u %g' "$file"
+    done
+    tr '\0' '\n' <"/proc/$(vm_pid 0)/cmdline" | sed '/^-incoming$/,+1d; /^-S$/d; 1d'
+    vm_qmp 0 '{"execute":"query-named-block-nodes","arguments":{"flat":true}}' |
+        jq -c '.[] | [(.["node-name"] | sub("^#.*"; "#")), .file, .drv, .ro, .cache]' | sort
+}
+forms >"$tmp/before"
+sha256sum "$cluster_directory/0.disk1.backing" >"$tmp/backing.sum"
+own_before=$(own)
+
+# local_again TEXT
+local_again() {
+    disks_are_local "$1"
+    forms >"$tmp/after"
+    cmp "$tmp/before" "$tmp/after" || fail "the disks have changed ($1): $(diff "$tmp/before" "$tmp/after")"
+    cluster_check --wait-progress 20
+}
+
+# restored_lazily SNAPSHOT: and not filled.
+restored_lazily() {
+    fill_stops
+    vm_kill 0
+    clusnap -q restore c "$1" --fill-rate 0 --no-wait >/dev/null
+    all_lazy "$1"
+    cluster_check --wait-progress 5
+}
+
+# The guest stands, and what it has written is in $tmp/reference.N.
+reference() {
+    local file image n=0
+    vm_qmp 0 '{"execute":"stop"}' >/dev/null
+    for file in $lazy_files; do
+        image=$file
+        [ ! -e "$file.clusnap-lazy" ] || image=$file.clusnap-lazy
+        if [ "$image" = "$file" ]; then
+            qemu-img convert -U -f "${file##*.}" -O raw "$image" "$tmp/reference.$n"
+        else
+            qemu-img convert -U -f qcow2 -O raw "$image" "$tmp/reference.$n"
+        fi
+        n=$((n + 1))
+    done
+}
+
+same_as_reference() {
+    local file n=0
+    disks_are_local "$1"
+    for file in $lazy_files; do
+        qemu-img compare -q -f raw -F "${file##*.}" "$tmp/reference.$n" "$file" || fail "'$file' is not what the guest left ($1)"
+        n=$((n + 1))
+    done
+}
+
+# The guest may wait for memory until the next one runs.
+dies_at() {
+    wait_for 120 clusnapd_has_ended || fail "clusnapd has not come to $1"
+    clusnapd_pid=
+}
+
+note "restored, and filled"
+vm_kill 0
+clusnap restore c one
+local_again "restored"
+
+for point in disk-write disk-mirror disk-name disk-pivot disk-finish; do
+    note "clusnapd is killed at $point"
+    restored_lazily one
+    arm "$point:crash"
+    dies_at "$point"
+    fill_goes_on
+    daemon_start
+    local_again "$point"
+done
+
+for point in disk-write disk-mirror disk-pivot; do
+    note "QEMU is killed at $point"
+    restored_lazily one
+    reference
+    arm "$point:hold"
+    sleep 2
+    vm_kill 0
+    fill_goes_on
+    same_as_reference "$point"
+done
+
+for point in disk-write disk-mirror disk-name disk-pivot disk-finish; do
+    note "clusnapd and QEMU are killed at $point"
+    restored_lazily one
+    reference
+    arm "$point:crash"
+    dies_at "$point"
+    vm_kill 0
+    fill_goes_on
+    daemon_start
+    same_as_reference "$point"
+done
+
+note "a snapshot and a rollback while the disks are lazy"
+restored_lazily one
+clusnap -q snapshot create c two >/dev/null
+cluster_check --wait-progress 5
+all_lazy "captured"
+clusnap -q rollback c two >/dev/null
+all_lazy "rolled back"
+cluster_check --wait-progress 5
+note "and while they are written, which fails and is tried again"
+arm disk-write:error
+written() {
+    grep -q "injected fault at 'disk-write'" "$clusnapd_directory/clusnapd.log"
+}
+wait_for 60 written || fail "nothing is written"
+clusnap -q snapshot create c between >/dev/null
+all_lazy "being written"
+note "and again while a job mirrors them"
+arm disk-name:error
+jobs_are_ready() {
+    [ "$(vm_qmp 0 '{"execute":"query-block-jobs"}' | jq 'map(select(.ready)) | length')" -eq 3 ]
+}
+wait_for 60 jobs_are_ready || fail "no job mirrors: $(vm_qmp 0 '{"execute":"query-block-jobs"}')"
+cluster_check --wait-progress 5
+clusnap -q snapshot create c three >/dev/null
+wait_for 60 jobs_are_ready || fail "no job mirrors after the snapshot"
+clusnap -q rollback c three >/dev/null
+cluster_check --wait-progress 5
+fill_goes_on
+local_again "rolled back"
+[ "$(own)" -le $((own_before + 24)) ] || fail "the image is not thin any more: $own_before MiB of its own before, now $(own)"
+
+note "the next snapshot has little of the disks, and all of them come back"
+clusnap -q snapshot create c four >/dev/null
+clusnap snapshot show c four -f json >"$tmp/show.json"
+jq -e '[.vms[].incremental] | all' "$tmp/show.json" >/dev/null || fail "the snapshot after a fill is not incremental"
+jq -e '[.disks[] | .size > ."bytes-read"] | all' "$tmp/show.json" >/dev/null ||
+    fail "disks were read whole: $(jq -c .disks "$tmp/show.json")"
+jq -e '[.disks[] | (.filename | test("clusnap-(lazy|fill)") | not) and .format == (.filename | split(".")[-1])] | all' "$tmp/show.json" >/dev/null ||
+    fail "the snapshot names what is ours: $(jq -c .disks "$tmp/show.json")"
+for name in two three four; do
+    vm_kill 0
+    clusnap restore c "$name"
+    local_again "$name"
+done
+
+note "what an interrupted restore left is not taken away"
+vm_kill 0
+touch "$drive.clusnap-lazy"
+if clusnap -q restore c four 2>"$tmp/said"; then
+    fail "it was"
+fi
+grep -q "left from a restore" "$tmp/said" || fail "it is not said: $(cat "$tmp/said")"
+rm "$drive.clusnap-lazy"
+clusnap restore c four --eager
+all_plain || fail "--eager is not"
+sha256sum -c --quiet "$tmp/backing.sum" || fail "the backing image was written to"
+cluster_check --wait-progress 20

@@ -1,0 +1,64 @@
+/* An image set aside (lazy-aside.h) whose QEMU has ended. */
+#include "config.h"
+
+#include "vmm/lazy-aside-private.h"
+
+#include "common/error.h"
+#include "common/fd.h"
+
+#include <errno.h>
+#include <fcntl.h>
+#include <unistd.h>
+
+static bool
+run (const CsLazyAside *aside, const char *const *argv, GError **error)
+{
+  g_autofree char *text = NULL;
+  g_autoptr (GError) local = NULL;
+  g_autoptr (GSubprocess) process = g_subprocess_newv (
+      argv, G_SUBPROCESS_FLAGS_STDOUT_SILENCE | G_SUBPROCESS_FLAGS_STDERR_PIPE, &local);
+  if (process != NULL && g_subprocess_communicate_utf8 (process, NULL, NULL, NULL, &text, &local)
+      && g_subprocess_get_successful (process))
+    return true;
+  g_set_error (error, CS_ERROR, CS_ERROR_BUSY, "disk '%s' ('%s') cannot be filled: %s",
+               aside->disk.form->name, aside->path, local ? local->message : g_strchomp (text));
+  return false;
+}
+
+/* The overlay's header names the image in place of the server before the commit, which writes to
+ * what it names: the image is filled then.  Interrupted, all of it is done again. */
+static bool
+commit (CsLazyAside *aside, GError **error)
+{
+  const char *rebase[] = { "qemu-img",     "rebase",
+                           "-q",           "-u",
+                           "-f",           "qcow2",
+                           "-b",           aside->fill_path,
+                           "-F",           aside->disk.form->format,
+                           aside->overlay, NULL };
+  const char *write[] = { "qemu-img", "commit", "-q", "-d", "-f", "qcow2", aside->overlay, NULL };
+  if (!run (aside, rebase, error) || !run (aside, write, error))
+    return false;
+  cs_autofd int fd = open (aside->fill_path, O_RDONLY | O_CLOEXEC);
+  return (fd >= 0 && fsync (fd) == 0)
+         || cs_error_set_errno (error, errno, "cannot flush '%s'", aside->fill_path);
+}
+
+bool
+cs_lazy_aside_finish_offline (CsLazyAside *aside, GError **error)
+{
+  /* Refused while a QEMU has it open for writing. */
+  const char *probe[] = { "qemu-img", "info", "-f", "qcow2", aside->overlay, NULL };
+  cs_lazy_aside_stop_fill (aside);
+  g_clear_pointer (&aside->server, cs_disk_server_free);
+  if (!cs_lazy_aside_is_named (aside)
+      && !(run (aside, probe, error)
+           && (g_atomic_int_get (&aside->state) == ASIDE_FILLED
+               || cs_lazy_aside_write (aside, aside->fill_path, error))
+           && commit (aside, error)))
+    return false;
+  if (!cs_lazy_aside_take_name (aside, error))
+    return false;
+  unlink (aside->overlay);
+  return true;
+}
