@@ -166,14 +166,28 @@ scan_again (CsRollbackPages *pages, CsRollbackBlock *block, GError **error)
   return cs_tracker_scan (pages->options.tracker, block->index, block->written, error);
 }
 
-/* What was written by us is not to be found by the second pass. */
+/* What was written by us is not to be found by the second pass; what QEMU has written meanwhile to
+ * other pages (input from the host that a device takes while the VM stands) is left for it. */
 static bool
 forget_own_writes (CsRollbackPages *pages, GError **error)
 {
   for (guint i = 0; i < pages->blocks->len; i++)
-    if (!scan_again (pages, cs_rollback_block (pages, i), error))
-      return false;
+    {
+      CsRollbackBlock *block = cs_rollback_block (pages, i);
+      if (!scan_again (pages, block, error))
+        return false;
+      cs_bitmap_and_not (block->written, block->todo);
+    }
   return true;
+}
+
+/* To block->scratch: what is to be written and not held. */
+static void
+copy_rest (CsRollbackBlock *block)
+{
+  cs_bitmap_clear (block->scratch);
+  cs_bitmap_or (block->scratch, block->todo);
+  cs_bitmap_and_not (block->scratch, block->held);
 }
 
 bool
@@ -187,10 +201,9 @@ cs_rollback_pages_write (CsRollbackPages *pages, bool *touched, bool (*written) 
         continue;
       bool first = !*touched;
       *touched = true;
-      if (!write_held (pages, block, block->todo, error))
-        return false;
-      cs_bitmap_and_not (block->todo, block->held);
-      if (!write_set (pages, block, block->todo, error))
+      copy_rest (block);
+      if (!write_held (pages, block, block->todo, error)
+          || !write_set (pages, block, block->scratch, error))
         return false;
       if (first && written != NULL && !written (error))
         return false;
@@ -205,7 +218,7 @@ cs_rollback_pages_fix_up (CsRollbackPages *pages, guint64 *count, GError **error
   for (guint i = 0; i < pages->blocks->len; i++)
     {
       CsRollbackBlock *block = cs_rollback_block (pages, i);
-      if (!scan_again (pages, block, error))
+      if (!cs_tracker_scan (pages->options.tracker, block->index, block->written, error))
         return false;
       *count += cs_bitmap_count (block->written);
       if (!write_set (pages, block, block->written, error) || !scan_again (pages, block, error))

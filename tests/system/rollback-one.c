@@ -342,7 +342,7 @@ repeat (Session *session, char **arguments, GError **error)
     {
       if (!run (session, arguments + 1, error) || !roll_back (session, arguments + 2, error))
         return false;
-      if (i == count / 4)
+      if (i == count / 2)
         before = measure (session);
     }
   Size after = measure (session);
