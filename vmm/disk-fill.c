@@ -9,6 +9,7 @@
 #include "common/error.h"
 #include "common/fd.h"
 #include "vmm/disk-nbd.h"
+#include "vmm/qemu-img.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -152,8 +153,8 @@ cs_disk_create_qcow2 (const CsDisk *disk, const char *lazy_backing, const char *
   g_autofree char *options =
       g_strdup_printf ("cluster_size=%" G_GUINT64_FORMAT, disk->cluster_size);
   g_autofree char *size = g_strdup_printf ("%" G_GUINT64_FORMAT, disk->size);
-  const char *argv[16] = { "qemu-img", "create", "-q", "-f", "qcow2", "-o", options };
-  guint n = 7;
+  const char *argv[16] = { "create", "-q", "-f", "qcow2", "-o", options };
+  guint n = 6;
   if (lazy_backing != NULL)
     {
       argv[n++] = "-u";
@@ -172,15 +173,9 @@ cs_disk_create_qcow2 (const CsDisk *disk, const char *lazy_backing, const char *
   argv[n++] = "--";
   argv[n++] = path;
   argv[n++] = size;
-  g_autofree char *text = NULL;
-  g_autoptr (GError) local = NULL;
-  g_autoptr (GSubprocess) process = g_subprocess_newv (
-      argv, G_SUBPROCESS_FLAGS_STDOUT_SILENCE | G_SUBPROCESS_FLAGS_STDERR_PIPE, &local);
-  if (process != NULL && g_subprocess_communicate_utf8 (process, NULL, NULL, NULL, &text, &local)
-      && g_subprocess_get_successful (process))
+  if (cs_qemu_img_run (argv, error))
     return true;
-  g_set_error (error, CS_ERROR, CS_ERROR_FAILED, "qemu-img cannot create '%s': %s", path,
-               local ? local->message : g_strchomp (text));
+  g_prefix_error (error, "cannot create '%s': ", path);
   return false;
 }
 

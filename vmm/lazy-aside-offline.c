@@ -5,23 +5,19 @@
 
 #include "common/error.h"
 #include "common/fd.h"
+#include "vmm/qemu-img.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <unistd.h>
 
 static bool
-run (const CsLazyAside *aside, const char *const *argv, GError **error)
+run (const CsLazyAside *aside, const char *const *arguments, GError **error)
 {
-  g_autofree char *text = NULL;
-  g_autoptr (GError) local = NULL;
-  g_autoptr (GSubprocess) process = g_subprocess_newv (
-      argv, G_SUBPROCESS_FLAGS_STDOUT_SILENCE | G_SUBPROCESS_FLAGS_STDERR_PIPE, &local);
-  if (process != NULL && g_subprocess_communicate_utf8 (process, NULL, NULL, NULL, &text, &local)
-      && g_subprocess_get_successful (process))
+  if (cs_qemu_img_run (arguments, error))
     return true;
-  g_set_error (error, CS_ERROR, CS_ERROR_BUSY, "disk '%s' ('%s') cannot be filled: %s",
-               aside->disk.form->name, aside->path, local ? local->message : g_strchomp (text));
+  g_prefix_error (error, "disk '%s' ('%s') cannot be filled: ", aside->disk.form->name,
+                  aside->path);
   return false;
 }
 
@@ -30,13 +26,18 @@ run (const CsLazyAside *aside, const char *const *argv, GError **error)
 static bool
 commit (CsLazyAside *aside, GError **error)
 {
-  const char *rebase[] = { "qemu-img",     "rebase",
-                           "-q",           "-u",
-                           "-f",           "qcow2",
-                           "-b",           aside->fill_path,
-                           "-F",           aside->disk.form->format,
-                           aside->overlay, NULL };
-  const char *write[] = { "qemu-img", "commit", "-q", "-d", "-f", "qcow2", aside->overlay, NULL };
+  const char *rebase[] = { "rebase",
+                           "-q",
+                           "-u",
+                           "-f",
+                           "qcow2",
+                           "-b",
+                           aside->fill_path,
+                           "-F",
+                           aside->disk.form->format,
+                           aside->overlay,
+                           NULL };
+  const char *write[] = { "commit", "-q", "-d", "-f", "qcow2", aside->overlay, NULL };
   if (!run (aside, rebase, error) || !run (aside, write, error))
     return false;
   cs_autofd int fd = open (aside->fill_path, O_RDONLY | O_CLOEXEC);
@@ -48,7 +49,7 @@ bool
 cs_lazy_aside_finish_offline (CsLazyAside *aside, GError **error)
 {
   /* Refused while a QEMU has it open for writing. */
-  const char *probe[] = { "qemu-img", "info", "-f", "qcow2", aside->overlay, NULL };
+  const char *probe[] = { "info", "-f", "qcow2", aside->overlay, NULL };
   cs_lazy_aside_stop_fill (aside);
   g_clear_pointer (&aside->server, cs_disk_server_free);
   if (!cs_lazy_aside_is_named (aside)

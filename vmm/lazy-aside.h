@@ -88,7 +88,7 @@ bool cs_lazy_aside_step (CsLazyAside *aside, CsMonitor *monitor, bool may_export
 bool cs_lazy_aside_is_exporting (const CsLazyAside *aside);
 /* Ends the job and the export.  A raw image goes on being filled, which is nobody's business. */
 void cs_lazy_aside_hold (CsLazyAside *aside, CsMonitor *monitor);
-/* QEMU has ended: the image gets all and takes its name.  BUSY: somebody has it open. */
+/* QEMU has ended: the image gets all and takes its name.  Fails while somebody has it open. */
 bool cs_lazy_aside_finish_offline (CsLazyAside *aside, GError **error);
 
 /* Bytes of the disk's size. */

@@ -4,24 +4,15 @@
 #include "vmm/lazy-disks-private.h"
 
 #include "common/error.h"
-
-#include <gio/gio.h>
+#include "vmm/qemu-img.h"
 
 static bool
 rebase (const CsLazyDisk *disk, GError **error)
 {
-  const char *argv[] = {
-    "qemu-img", "rebase", "-q", "-f", "qcow2", "-b", "", disk->filename, NULL
-  };
-  g_autofree char *text = NULL;
-  g_autoptr (GError) local = NULL;
-  g_autoptr (GSubprocess) process = g_subprocess_newv (
-      argv, G_SUBPROCESS_FLAGS_STDOUT_SILENCE | G_SUBPROCESS_FLAGS_STDERR_PIPE, &local);
-  if (process != NULL && g_subprocess_communicate_utf8 (process, NULL, NULL, NULL, &text, &local)
-      && g_subprocess_get_successful (process))
+  const char *arguments[] = { "rebase", "-q", "-f", "qcow2", "-b", "", disk->filename, NULL };
+  if (cs_qemu_img_run (arguments, error))
     return true;
-  g_set_error (error, CS_ERROR, CS_ERROR_BUSY, "disk '%s' ('%s') cannot be filled: %s", disk->name,
-               disk->filename, local ? local->message : g_strchomp (text));
+  g_prefix_error (error, "disk '%s' ('%s') cannot be filled: ", disk->name, disk->filename);
   return false;
 }
 
