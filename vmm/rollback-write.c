@@ -167,16 +167,20 @@ scan_again (CsRollbackPages *pages, CsRollbackBlock *block, GError **error)
 }
 
 /* What was written by us is not to be found by the second pass; what QEMU has written meanwhile to
- * other pages (input from the host that a device takes while the VM stands) is left for it. */
+ * other pages (input from the host that a device takes while the VM stands) is left for it.  What
+ * was reported before the pages were written and is not among them has no content. */
 static bool
 forget_own_writes (CsRollbackPages *pages, GError **error)
 {
   for (guint i = 0; i < pages->blocks->len; i++)
     {
       CsRollbackBlock *block = cs_rollback_block (pages, i);
+      cs_bitmap_clear (block->scratch);
+      cs_bitmap_or (block->scratch, block->written);
+      cs_bitmap_or (block->scratch, block->todo);
       if (!scan_again (pages, block, error))
         return false;
-      cs_bitmap_and_not (block->written, block->todo);
+      cs_bitmap_and_not (block->written, block->scratch);
     }
   return true;
 }
