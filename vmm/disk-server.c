@@ -90,6 +90,12 @@ cs_disk_server_free (CsDiskServer *server)
   g_free (server);
 }
 
+void
+cs_disk_server_close_door (CsDiskServer *server)
+{
+  unlink (server->path);
+}
+
 const char *
 cs_disk_server_path (const CsDiskServer *server)
 {

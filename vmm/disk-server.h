@@ -16,5 +16,7 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsDiskServer, cs_disk_server_free)
 
 /* Where to connect to, in this process only. */
 const char *cs_disk_server_path (const CsDiskServer *server);
+/* All have connected: removes the socket, so that no crash leaves it. */
+void cs_disk_server_close_door (CsDiskServer *server);
 
 #endif

@@ -57,6 +57,8 @@ cs_lazy_aside_export (CsLazyAside *aside, CsMonitor *monitor, const char *image,
       ok ? cs_nbd_connect (cs_disk_server_path (aside->server), aside->export, NULL, error) : NULL;
   if (nbd == NULL)
     cs_lazy_aside_end_export (aside, monitor);
+  else
+    cs_disk_server_close_door (aside->server);
   return nbd;
 }
 

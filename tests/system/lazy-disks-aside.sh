@@ -98,7 +98,7 @@ vm_kill 0
 clusnap restore c one
 local_again "restored"
 
-for point in disk-write disk-mirror disk-name disk-pivot disk-finish; do
+for point in $(test_parts "disk-name" "disk-write disk-mirror disk-pivot disk-finish"); do
     note "clusnapd is killed at $point"
     restored_lazily one
     arm "$point:crash"
@@ -108,7 +108,7 @@ for point in disk-write disk-mirror disk-name disk-pivot disk-finish; do
     local_again "$point"
 done
 
-for point in disk-write disk-mirror disk-pivot; do
+for point in $(test_parts "disk-pivot" "disk-write disk-mirror"); do
     note "QEMU is killed at $point"
     restored_lazily one
     reference
@@ -119,7 +119,7 @@ for point in disk-write disk-mirror disk-pivot; do
     same_as_reference "$point"
 done
 
-for point in disk-write disk-mirror disk-name disk-pivot disk-finish; do
+for point in $(test_parts "disk-mirror" "disk-write disk-name disk-pivot disk-finish"); do
     note "clusnapd and QEMU are killed at $point"
     restored_lazily one
     reference
