@@ -7,6 +7,7 @@
 #include "common/json.h"
 #include "vmm/launch.h"
 #include "vmm/process.h"
+#include "vmm/worker.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -75,6 +76,7 @@ static void
 leave_parent (gpointer data)
 {
   volatile pid_t *pid = data;
+  cs_worker_drop_priority ();
   pid_t parent = getpid ();
   pid_t child = fork ();
   if (child != 0)

@@ -5,6 +5,7 @@
 #include "common/error.h"
 #include "common/fd.h"
 #include "vmm/process.h"
+#include "vmm/worker.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -41,6 +42,7 @@ static void
 leave_session (gpointer data)
 {
   setsid ();
+  cs_worker_drop_priority ();
 }
 
 /* QEMU is our child while we live; somebody must take its exit status when it ends.  Only then:

@@ -31,8 +31,18 @@ lose_all() {
     done
 }
 
+# What clusnapd starts runs as it would if anybody else had: not with the priority of its workers.
+has_usual_priority() {
+    local node usual
+    usual=$(ps -o ni= -p "$clusnapd_pid")
+    for node in $(cluster_nodes); do
+        [ "$(ps -L -o ni= -p "$(vm_pid "$node")" | sort -u)" = "$usual" ] || fail "node $node runs at another priority"
+    done
+}
+
 lose_all
 clusnap restore e2e first
+has_usual_priority
 cluster_check --wait-progress 30
 clusnap snapshot create e2e third -f json >"$tmp/third.json"
 clusnap snapshot show e2e third -f json >"$tmp/show.json"
