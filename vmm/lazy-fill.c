@@ -37,6 +37,8 @@
 /* What a bounded fill may be ahead of or behind its bound. */
 #define BURST_US 50000
 #define FILL_NICE 10
+/* Of the prefetch, which must not delay the VMs that are still starting. */
+#define PREFETCH_NICE 19
 /* Of the prefetch, 32 MiB: more would take the time that it is to save.  Other touched frames come
  * first in the fill. */
 #define PREFETCH_FRAMES 256
@@ -258,7 +260,7 @@ prefetcher_main (gpointer data)
   Filler self = { .lazy = lazy, .prefetch = true };
   const CsLazyWork *work;
   guint64 pages = 0;
-  cs_lazy_set_nice (FILL_NICE);
+  cs_lazy_set_nice (PREFETCH_NICE);
   while (take_work (&self, &work) && fill_frame (&self, work, NULL))
     pages += self.put;
   g_mutex_lock (&lazy->lock);
