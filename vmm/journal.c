@@ -82,6 +82,13 @@ cs_journal_remove (CsJournal *journal, const char *kind, const CsVmRef *ref)
     g_warning ("cannot remove journal entry '%s': %s", path, g_strerror (errno));
 }
 
+bool
+cs_journal_has (CsJournal *journal, const char *kind, const CsVmRef *ref)
+{
+  g_autofree char *path = entry_path (journal, kind, ref);
+  return g_file_test (path, G_FILE_TEST_EXISTS);
+}
+
 static char *
 mark_path (CsJournal *journal, const char *job)
 {

@@ -31,6 +31,7 @@ void cs_journal_free (CsJournal *journal);
 bool cs_journal_add (CsJournal *journal, const char *kind, const CsVmRef *ref, pid_t pid,
                      json_object *extra, GError **error);
 void cs_journal_remove (CsJournal *journal, const char *kind, const CsVmRef *ref);
+bool cs_journal_has (CsJournal *journal, const char *kind, const CsVmRef *ref);
 
 /* The mark of a job; taking one away that is not there is no error. */
 bool cs_journal_mark (CsJournal *journal, const char *job, GError **error);

@@ -233,7 +233,10 @@ resume_one (gpointer data, GError **error)
   const char *kind = cs_json_string (pause->entry, "kind");
   if (is_kind (pause->entry, "load") && !cs_restore_journal_forward (pause->entry, error))
     return false;
-  if (!cs_journal_is_current (pause->entry))
+  /* A rollback of it could not be finished: half taken back it must not run. */
+  bool is_half_back = is_kind (pause->entry, "pause")
+                      && cs_journal_has (pause->daemon->journal, "rollback", vm->ref);
+  if (!cs_journal_is_current (pause->entry) || is_half_back)
     {
       cs_journal_remove (pause->daemon->journal, kind, vm->ref);
       return true;

@@ -36,7 +36,9 @@ START_TEST (unfinished)
   g_autoptr (GPtrArray) entries = cs_journal_read (journal);
   ck_assert_uint_eq (entries->len, 1);
   ck_assert (cs_journal_is_current (g_ptr_array_index (entries, 0)));
+  ck_assert (cs_journal_has (journal, "fill", &ref) && !cs_journal_has (journal, "pause", &ref));
   cs_journal_remove (journal, "fill", &ref);
+  ck_assert (!cs_journal_has (journal, "fill", &ref));
   cs_journal_unmark (journal, "job");
   ck_assert_uint_eq (files (directory), 0);
   cs_journal_free (journal);
