@@ -192,7 +192,7 @@ release() {
     recover_progress
 }
 
-for part in $(test_parts "group crash release" "both coordinated independent"); do
+for part in $(test_parts "group crash" "release both coordinated independent"); do
     "$part"
 done
 clusnap -q snapshot verify c >/dev/null
