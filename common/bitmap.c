@@ -84,6 +84,13 @@ cs_bitmap_clear (CsBitmap *bitmap)
 }
 
 void
+cs_bitmap_copy (CsBitmap *bitmap, const CsBitmap *other)
+{
+  g_assert (bitmap->size == other->size);
+  memcpy (bitmap->words, other->words, bitmap->n_words * sizeof *bitmap->words);
+}
+
+void
 cs_bitmap_or (CsBitmap *bitmap, const CsBitmap *other)
 {
   g_assert (bitmap->size == other->size);

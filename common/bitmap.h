@@ -21,7 +21,8 @@ bool cs_bitmap_test (const CsBitmap *bitmap, guint64 number);
 void cs_bitmap_set_range (CsBitmap *bitmap, guint64 first, guint64 count);
 void cs_bitmap_clear_range (CsBitmap *bitmap, guint64 first, guint64 count);
 void cs_bitmap_clear (CsBitmap *bitmap);
-/* @bitmap |= @other, @bitmap &= ~@other: both of the same size. */
+/* @bitmap = @other, @bitmap |= @other, @bitmap &= ~@other: both of the same size. */
+void cs_bitmap_copy (CsBitmap *bitmap, const CsBitmap *other);
 void cs_bitmap_or (CsBitmap *bitmap, const CsBitmap *other);
 void cs_bitmap_and_not (CsBitmap *bitmap, const CsBitmap *other);
 

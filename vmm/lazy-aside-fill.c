@@ -13,8 +13,6 @@
 #include <fcntl.h>
 #include <unistd.h>
 
-#define FILL_NICE 10
-
 static bool
 write_from (CsLazyAside *aside, CsImage *image, guint volume, const char *path, GError **error)
 {
@@ -59,7 +57,7 @@ static gpointer
 filler_main (gpointer data)
 {
   CsLazyAside *aside = data;
-  cs_lazy_set_nice (FILL_NICE);
+  cs_lazy_set_nice (CS_LAZY_FILL_NICE);
   bool ok = cs_fault_point ("disk-write", &aside->error)
             && cs_lazy_aside_write (aside, aside->fill_path, &aside->error);
   g_clear_pointer (&aside->nbd, cs_nbd_free);

@@ -126,26 +126,27 @@ cs_lazy_aside_is_named (const CsLazyAside *aside)
   return !is_there (aside->fill_path);
 }
 
+static bool
+move (const char *from, const char *to, GError **error)
+{
+  return renameat2 (AT_FDCWD, from, AT_FDCWD, to, RENAME_NOREPLACE) == 0
+         || cs_error_set_errno (error, errno, "cannot rename '%s' to '%s'", from, to);
+}
+
 bool
 cs_lazy_aside_take_name (CsLazyAside *aside, GError **error)
 {
   cs_lazy_aside_unlink (aside);
-  if (!cs_lazy_aside_is_named (aside)
-      && renameat2 (AT_FDCWD, aside->fill_path, AT_FDCWD, aside->path, RENAME_NOREPLACE) < 0)
-    return cs_error_set_errno (error, errno, "cannot rename '%s' to '%s'", aside->fill_path,
-                               aside->path);
-  return cs_directory_sync_of (aside->path, error);
+  return (cs_lazy_aside_is_named (aside) || move (aside->fill_path, aside->path, error))
+         && cs_directory_sync_of (aside->path, error);
 }
 
 bool
 cs_lazy_aside_drop_name (CsLazyAside *aside, GError **error)
 {
   cs_lazy_aside_unlink (aside);
-  if (cs_lazy_aside_is_named (aside)
-      && renameat2 (AT_FDCWD, aside->path, AT_FDCWD, aside->fill_path, RENAME_NOREPLACE) < 0)
-    return cs_error_set_errno (error, errno, "cannot rename '%s' to '%s'", aside->path,
-                               aside->fill_path);
-  return cs_directory_sync_of (aside->path, error);
+  return (!cs_lazy_aside_is_named (aside) || move (aside->path, aside->fill_path, error))
+         && cs_directory_sync_of (aside->path, error);
 }
 
 bool

@@ -85,9 +85,9 @@ cs_lazy_disks_check (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
   for (guint i = 0; i < lazy->disks->len; i++)
     {
       const CsLazyDisk *disk = lazy->disks->pdata[i];
-      const char *node = disk->aside == NULL ? find_node (&look, disk) : NULL;
       if (disk->aside != NULL)
         continue;
+      const char *node = find_node (&look, disk);
       if (node != NULL && cs_block_graph_child (look.graph, node, "backing") != NULL)
         continue;
       g_set_error (error, CS_ERROR, CS_ERROR_FAILED,

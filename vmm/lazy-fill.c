@@ -36,7 +36,6 @@
 #define REST_FACTOR 3
 /* What a bounded fill may be ahead of or behind its bound. */
 #define BURST_US 50000
-#define FILL_NICE 10
 /* Of the prefetch, which must not delay the VMs that are still starting. */
 #define PREFETCH_NICE 19
 /* Of the prefetch, 32 MiB: more would take the time that it is to save.  Other touched frames come
@@ -295,7 +294,7 @@ filler_main (gpointer data)
   const CsLazyWork *work;
   g_autoptr (GError) error = NULL;
   if (g_atomic_int_get (&lazy->rate) != 0)
-    cs_lazy_set_nice (FILL_NICE);
+    cs_lazy_set_nice (CS_LAZY_FILL_NICE);
   while (error == NULL && take_work (&self, &work))
     fill_frame (&self, work, &error);
 

@@ -88,6 +88,8 @@ bool cs_lazy_place (CsLazy *lazy, CsLazyBlock *block, guint64 page, guint64 coun
 bool cs_lazy_is_placed (CsLazy *lazy, CsLazyBlock *block, guint64 page, bool *in_flight);
 /* The calling thread's share of the processor, as far as it is allowed (nice(2)). */
 void cs_lazy_set_nice (int nice);
+/* Of what fills memory or disks behind a guest. */
+#define CS_LAZY_FILL_NICE 10
 /* Lock held.  Keeps the first error and wakes who waits for the end. */
 void cs_lazy_fail (CsLazy *lazy, GError *error);
 

@@ -80,13 +80,6 @@ cs_rollback_pages_free (CsRollbackPages *pages)
   g_free (pages);
 }
 
-static void
-copy_bitmap (CsBitmap *to, const CsBitmap *from)
-{
-  cs_bitmap_clear (to);
-  cs_bitmap_or (to, from);
-}
-
 /* ---- what is known before the pause ---- */
 
 /* Whether the tracker has the block as it is now; sets its number there. */
@@ -225,13 +218,13 @@ adjust_for_missing (CsRollbackPages *pages, CsRollbackBlock *block, GError **err
   cs_bitmap_clear (mapped);
   if (!cs_tracker_mapped (tracker, block->index, mapped, error))
     return false;
-  copy_bitmap (set, block->nonzero);
+  cs_bitmap_copy (set, block->nonzero);
   cs_bitmap_and_not (set, mapped);
   cs_bitmap_and_not (set, block->todo);
   keep_placed (pages, block, set);
   cs_bitmap_or (block->todo, set);
 
-  copy_bitmap (set, block->todo);
+  cs_bitmap_copy (set, block->todo);
   cs_bitmap_and_not (set, block->nonzero);
   cs_bitmap_and_not (set, mapped);
   if (pages->options.lazy != NULL || cs_bitmap_count (set) == 0)
@@ -269,9 +262,9 @@ look_for_read (CsRollbackPages *pages, CsRollbackBlock *block, GError **error)
   cs_bitmap_clear (block->other);
   if (!cs_tracker_mapped (pages->options.tracker, block->index, block->other, error))
     return false;
-  copy_bitmap (block->scratch, block->nonzero);
+  cs_bitmap_copy (block->scratch, block->nonzero);
   cs_bitmap_and_not (block->scratch, block->todo);
-  copy_bitmap (block->todo, block->scratch);
+  cs_bitmap_copy (block->todo, block->scratch);
   cs_bitmap_and_not (block->todo, block->other);
   cs_bitmap_and_not (block->scratch, block->todo); /* those that are mapped */
   return cs_rollback_find_read (pages->options.pid, block->info, block->scratch, block->differs,
@@ -296,11 +289,11 @@ static bool
 read_wanted (CsRollbackPages *pages, CsRollbackBlock *block, CsBitmap *wanted, GError **error)
 {
   CsBitmap *wide = block->other;
-  copy_bitmap (wide, wanted);
+  cs_bitmap_copy (wide, wanted);
   cs_image_add_frame_mates (pages->options.target, block->volume, wide);
   cs_bitmap_and_not (wide, block->held);
   if (cs_bitmap_count (wide) > cs_held_pages_room (pages->held))
-    copy_bitmap (wide, wanted);
+    cs_bitmap_copy (wide, wanted);
   if (!cs_held_pages_read (pages->held, block->volume, wide, error))
     return false;
   cs_bitmap_or (block->held, wide);
@@ -317,7 +310,7 @@ cs_rollback_pages_read_ahead (CsRollbackPages *pages, guint64 *count, GError **e
       if (!look_ahead (pages, block, error))
         return false;
       cs_bitmap_and_not (block->todo, block->held);
-      copy_bitmap (block->scratch, block->todo);
+      cs_bitmap_copy (block->scratch, block->todo);
       cs_bitmap_and_not (block->scratch, block->nonzero);
       cs_bitmap_and_not (block->todo, block->scratch); /* the zero ones */
       *count += cs_bitmap_count (block->todo);
@@ -369,9 +362,9 @@ cs_rollback_pages_count (const CsRollbackPages *pages, guint64 *pages_to_write, 
     {
       CsRollbackBlock *block = cs_rollback_block (pages, i);
       *pages_to_write += cs_bitmap_count (block->todo);
-      copy_bitmap (block->scratch, block->nonzero);
+      cs_bitmap_copy (block->scratch, block->nonzero);
       cs_bitmap_and_not (block->scratch, block->held);
-      copy_bitmap (block->other, block->scratch);
+      cs_bitmap_copy (block->other, block->scratch);
       cs_bitmap_and_not (block->other, block->todo);
       *late += cs_bitmap_count (block->scratch) - cs_bitmap_count (block->other);
     }

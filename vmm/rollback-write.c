@@ -175,23 +175,13 @@ forget_own_writes (CsRollbackPages *pages, GError **error)
   for (guint i = 0; i < pages->blocks->len; i++)
     {
       CsRollbackBlock *block = cs_rollback_block (pages, i);
-      cs_bitmap_clear (block->scratch);
-      cs_bitmap_or (block->scratch, block->written);
+      cs_bitmap_copy (block->scratch, block->written);
       cs_bitmap_or (block->scratch, block->todo);
       if (!scan_again (pages, block, error))
         return false;
       cs_bitmap_and_not (block->written, block->scratch);
     }
   return true;
-}
-
-/* To block->scratch: what is to be written and not held. */
-static void
-copy_rest (CsRollbackBlock *block)
-{
-  cs_bitmap_clear (block->scratch);
-  cs_bitmap_or (block->scratch, block->todo);
-  cs_bitmap_and_not (block->scratch, block->held);
 }
 
 bool
@@ -205,7 +195,8 @@ cs_rollback_pages_write (CsRollbackPages *pages, bool *touched, bool (*written) 
         continue;
       bool first = !*touched;
       *touched = true;
-      copy_rest (block);
+      cs_bitmap_copy (block->scratch, block->todo);
+      cs_bitmap_and_not (block->scratch, block->held);
       if (!write_held (pages, block, block->todo, error)
           || !write_set (pages, block, block->scratch, error))
         return false;
