@@ -1,21 +1,36 @@
 # shellcheck shell=bash
 # Part of tests/system/lazy-disks-*.sh; after tests/lib.sh and cluster or domains were started.
 #
+#   lazy_begin COMMAND             COMMAND (clusnap_cluster_of_...) defines cluster "c" with a store, its first snapshot is "one"
+#   arm POINT:WHAT                 a fault, in a file that is there whole
 #   fill_stops, fill_goes_on       the disks of what is restored are left unfilled; are filled
 #   backing_of FILE                what its header names as its backing image
 #   all_lazy, all_plain            of the files in $lazy_files; nothing is left of a fill
 #   disks_are_local                waits until all_plain
 
+arm() {
+    echo "$1" >"$tmp/fault.new"
+    mv "$tmp/fault.new" "$tmp/fault"
+}
+
 fill_stops() {
-    echo disk-fill:error >"$tmp/fault"
+    arm disk-fill:error
 }
 
 fill_goes_on() {
-    echo >"$tmp/fault"
+    arm ''
 }
 
 daemon_start() {
     clusnapd_start CLUSNAP_FAULT="@$tmp/fault"
+}
+
+lazy_begin() {
+    fill_goes_on
+    daemon_start
+    clusnap store init >/dev/null
+    "$1" c
+    clusnap -q snapshot create c one >/dev/null
 }
 
 # Of a disk that is filled aside: of the overlay that the guest works on.

@@ -14,16 +14,7 @@ cluster_start lazyr 1 memory=128 run=probe options=dirty=4 'disks=raw:none qcow2
     "extra=-drive file=$drive,format=raw,if=virtio,cache=writeback"
 cluster_wait
 lazy_files="$cluster_directory/0.disk0.raw $cluster_directory/0.disk1.qcow2 $drive"
-fill_goes_on
-daemon_start
-clusnap store init >/dev/null
-clusnap_cluster_of_nodes c
-clusnap -q snapshot create c one >/dev/null
-
-arm() {
-    echo "$1" >"$tmp/fault.new"
-    mv "$tmp/fault.new" "$tmp/fault"
-}
+lazy_begin clusnap_cluster_of_nodes
 
 # What the image above its backing image holds of its own, in MiB.
 own() {

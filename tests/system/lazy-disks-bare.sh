@@ -11,11 +11,7 @@ cluster_start lazyd 2 memory=128 run=probe options=dirty=4 'disks=raw:none qcow2
 cluster_wait
 lazy_files="$cluster_directory/0.disk1.qcow2 $cluster_directory/1.disk1.qcow2"
 lazy_files+=" $cluster_directory/0.disk0.raw $cluster_directory/1.disk0.raw"
-fill_goes_on
-daemon_start
-clusnap store init >/dev/null
-clusnap_cluster_of_nodes c
-clusnap -q snapshot create c one >/dev/null
+lazy_begin clusnap_cluster_of_nodes
 
 lose_all() {
     local node

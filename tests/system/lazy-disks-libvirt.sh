@@ -10,11 +10,7 @@ start_libvirtd_if_needed
 domains_start "clusnap-lazyd-$$" 2 memory=192 run=probe options=dirty=4 'disks=raw:none qcow2:writeback'
 domains_wait
 lazy_files="$cluster_directory/0.disk1.qcow2 $cluster_directory/1.disk1.qcow2"
-fill_goes_on
-daemon_start
-clusnap store init >/dev/null
-clusnap_cluster_of_domains c
-clusnap -q snapshot create c one >/dev/null
+lazy_begin clusnap_cluster_of_domains
 
 lose_all() {
     local domain
