@@ -2,6 +2,7 @@
 
 #include "vmm/block-graph.h"
 
+#include "vmm/block-nodes.h"
 #include "vmm/disk-private.h"
 
 #include <string.h>
@@ -56,11 +57,9 @@ cs_block_graph_new (json_object *nodes, json_object *graph)
 CsBlockGraph *
 cs_block_graph_load (CsMonitor *monitor, GError **error)
 {
-  g_autoptr (CsJson) nodes = NULL;
+  g_autoptr (CsJson) nodes = cs_block_nodes_query (monitor, error);
   g_autoptr (CsJson) graph = NULL;
-  json_object *arguments = json_object_new_object ();
-  json_object_object_add (arguments, "flat", json_object_new_boolean (true));
-  if (!cs_monitor_execute (monitor, "query-named-block-nodes", arguments, &nodes, error)
+  if (nodes == NULL
       || !cs_monitor_execute (monitor, "x-debug-query-block-graph", NULL, &graph, error))
     return NULL;
   return cs_block_graph_new (nodes, graph);

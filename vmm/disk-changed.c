@@ -1,5 +1,6 @@
 #include "config.h"
 
+#include "vmm/block-nodes.h"
 #include "vmm/disk-private.h"
 
 static bool
@@ -20,9 +21,6 @@ find_changed (json_object *nodes, const CsDisk *disk, const char *name, guint64 
 bool
 cs_disk_changed (CsMonitor *monitor, const CsDisk *disk, const char *name, guint64 *bytes)
 {
-  g_autoptr (CsJson) nodes = NULL;
-  json_object *arguments = json_object_new_object ();
-  json_object_object_add (arguments, "flat", json_object_new_boolean (true));
-  return cs_monitor_execute (monitor, "query-named-block-nodes", arguments, &nodes, NULL)
-         && find_changed (nodes, disk, name, bytes);
+  g_autoptr (CsJson) nodes = cs_block_nodes_query (monitor, NULL);
+  return nodes != NULL && find_changed (nodes, disk, name, bytes);
 }

@@ -3,6 +3,7 @@
 #include "vmm/disk-cleanup.h"
 
 #include "common/error.h"
+#include "vmm/block-nodes.h"
 #include "vmm/disk-divert.h"
 #include "vmm/disk-private.h"
 
@@ -124,22 +125,12 @@ dismiss_jobs (CsMonitor *monitor, GError **first)
                         NULL);
 }
 
-static json_object *
-query_nodes (CsMonitor *monitor, GError **error)
-{
-  json_object *nodes = NULL;
-  json_object *arguments = json_object_new_object ();
-  json_object_object_add (arguments, "flat", json_object_new_boolean (true));
-  cs_monitor_execute (monitor, "query-named-block-nodes", arguments, &nodes, error);
-  return nodes;
-}
-
 /* The newest comes first in QEMU's list, so parents before children. */
 static void
 remove_nodes (CsMonitor *monitor, GError **first)
 {
   GError *error = NULL;
-  g_autoptr (CsJson) nodes = query_nodes (monitor, &error);
+  g_autoptr (CsJson) nodes = cs_block_nodes_query (monitor, &error);
   if (error != NULL)
     note (first, error);
   for (gsize i = 0; i < cs_array_length (nodes); i++)
@@ -234,7 +225,7 @@ server_is_ours (CsMonitor *monitor, GError **error)
       list_ours (monitor, "query-block-exports", "id", CS_DISK_PREFIX, &others, error);
   if (exports == NULL || others > 0)
     return false;
-  g_autoptr (CsJson) nodes = query_nodes (monitor, error);
+  g_autoptr (CsJson) nodes = cs_block_nodes_query (monitor, error);
   bool ours = exports->len > 0;
   for (gsize i = 0; i < cs_array_length (nodes); i++)
     ours = ours || is_ours (json_object_array_get_idx (nodes, i), "node-name", CS_DISK_PREFIX);
@@ -251,7 +242,7 @@ cs_disks_cleanup (CsMonitor *monitor, const char *keep_bitmap, GError **error)
     note (&first, local);
   remove_fdsets (monitor, CS_DISK_PREFIX, &first);
   local = NULL;
-  g_autoptr (CsJson) nodes = query_nodes (monitor, &local);
+  g_autoptr (CsJson) nodes = cs_block_nodes_query (monitor, &local);
   if (local != NULL)
     note (&first, local);
   for (gsize i = 0; i < cs_array_length (nodes); i++)

@@ -9,6 +9,8 @@
 #include "vmm/disk-private.h"
 #include "vmm/libvirt.h"
 
+#include <libvirt/virterror.h>
+
 #include <string.h>
 
 #define JOB CS_DISK_PREFIX "stream%u"
@@ -32,12 +34,11 @@ look_clear (Look *look)
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Look, look_clear)
 
 static bool
-look_begin (Look *look, GError **error)
+look_for_domain (Look *look, GError **error)
 {
   const CsLazyDisks *lazy = look->lazy;
-  look->graph = cs_block_graph_load (look->monitor, error);
-  if (look->graph == NULL || lazy->uri == NULL)
-    return look->graph != NULL;
+  if (lazy->uri == NULL)
+    return true;
   /* The domain holds a reference to its connection. */
   g_autoptr (virConnect) connection = cs_libvirt_connect (lazy->uri, error);
   if (connection == NULL)
@@ -45,6 +46,13 @@ look_begin (Look *look, GError **error)
   look->domain = virDomainLookupByUUIDString (connection, lazy->uuid);
   return look->domain != NULL
          || cs_libvirt_set_error (error, "%s", cs_monitor_name (look->monitor));
+}
+
+static bool
+look_begin (Look *look, GError **error)
+{
+  look->graph = cs_block_graph_load (look->monitor, error);
+  return look->graph != NULL;
 }
 
 /* The qcow2 node of the image; NULL: the disk was taken out. */
@@ -112,21 +120,26 @@ cs_lazy_disks_insert (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
   return true;
 }
 
+/* Whether libvirt pulls into @disk; its offset. */
+static bool
+is_pulled (const Look *look, const CsLazyDisk *disk, guint64 *offset, GError **error)
+{
+  virDomainBlockJobInfo info = { 0 };
+  int found = virDomainGetBlockJobInfo (look->domain, disk->filename, &info, 0);
+  /* The disk was taken out, perhaps. */
+  if (found < 0 && virGetLastErrorCode () != VIR_ERR_INVALID_ARG)
+    cs_libvirt_set_error (error, "disk '%s'", disk->name);
+  *offset = info.cur;
+  return found > 0;
+}
+
 /* The offset of disk @i's job; false when there is none. */
 static bool
 job_runs (const Look *look, guint i, guint64 *offset, GError **error)
 {
-  const CsLazyDisk *disk = look->lazy->disks->pdata[i];
   *offset = 0;
   if (look->domain != NULL)
-    {
-      virDomainBlockJobInfo info = { 0 };
-      int found = virDomainGetBlockJobInfo (look->domain, disk->filename, &info, 0);
-      if (found < 0)
-        cs_libvirt_set_error (error, "disk '%s'", disk->name);
-      *offset = info.cur;
-      return found > 0;
-    }
+    return is_pulled (look, look->lazy->disks->pdata[i], offset, error);
   g_autoptr (CsJson) jobs = NULL;
   g_autofree char *id = g_strdup_printf (JOB, i);
   if (!cs_monitor_execute (look->monitor, "query-block-jobs", NULL, &jobs, error))
@@ -219,6 +232,32 @@ step_aside (const Look *look, guint i, guint64 *done, GError **error)
   return true;
 }
 
+/* Nothing else is looked at while one is: block-nodes.h. */
+static bool
+any_is_pulled (const Look *look, bool *any, guint64 *done, GError **error)
+{
+  *any = false;
+  for (guint i = 0; look->domain != NULL && i < look->lazy->disks->len; i++)
+    {
+      const CsLazyDisk *disk = look->lazy->disks->pdata[i];
+      guint64 offset = disk->size;
+      g_autoptr (GError) problem = NULL;
+      if (disk->aside != NULL)
+        continue;
+      if (!disk->complete && job_runs (look, i, &offset, &problem))
+        *any = true;
+      if (problem != NULL)
+        {
+          g_propagate_error (error, g_steal_pointer (&problem));
+          return false;
+        }
+      *done += MIN (offset, disk->size);
+    }
+  if (!*any)
+    *done = 0;
+  return true;
+}
+
 bool
 cs_lazy_disks_step (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
 {
@@ -226,8 +265,15 @@ cs_lazy_disks_step (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
   guint64 done = 0;
   if (g_atomic_int_get (&lazy->complete))
     return true;
-  if (!cs_lazy_disks_serve (lazy, error))
+  bool pulled;
+  if (!cs_lazy_disks_serve (lazy, error) || !look_for_domain (&look, error)
+      || !any_is_pulled (&look, &pulled, &done, error))
     return false;
+  if (pulled)
+    {
+      __atomic_store_n (&lazy->done, done, __ATOMIC_RELAXED);
+      return true;
+    }
   if (!look_begin (&look, error))
     return false;
   /* One that fails does not keep the others. */
@@ -252,7 +298,7 @@ cs_lazy_disks_hold (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
   g_auto (Look) look = { .lazy = lazy, .monitor = monitor };
   if (g_atomic_int_get (&lazy->complete))
     return true;
-  if (!look_begin (&look, error))
+  if (!look_for_domain (&look, error))
     return false;
   for (guint i = 0; i < lazy->disks->len; i++)
     {

@@ -3,7 +3,7 @@
 # paused, by name and with the reason; what is no disk is left out.
 set -euo pipefail
 tool=${builddir:?}/tests/system/disk-tool
-for program in qemu-system-x86_64 qemu-img qemu-nbd; do
+for program in qemu-system-x86_64 qemu-img qemu-nbd socat; do
     command -v $program >/dev/null || { echo "$program is missing"; exit 77; }
 done
 work=$(mktemp -d "${TMPDIR:-/tmp}/clusnap-disk-XXXXXX")
@@ -66,6 +66,17 @@ refused "it lies on 'nbd'" -drive "if=none,id=b,file=nbd:unix:$work/nbd,format=r
 kill $nbd
 wait $nbd || :
 nbd=
+
+# A job of libvirt's kind, which nobody dismisses: QEMU 10.0 would crash in query-named-block-nodes.
+qemu-img create -q -f qcow2 -b raw.img -F raw above.qcow2
+start -qmp "unix:$work/other,server=on,wait=off" -drive if=none,id=b,file=above.qcow2,format=qcow2 "${device[@]}"
+printf '%s\n' '{"execute":"qmp_capabilities"}' \
+    '{"execute":"block-stream","arguments":{"job-id":"pull-vda","device":"b","auto-dismiss":false}}' |
+    socat -t 2 - "UNIX-CONNECT:$work/other" >/dev/null
+"$tool" qmp 'fail busy query' >out || fail "not refused: a job that is not dismissed"
+grep -q "'pull-vda' has ended and was not dismissed.*job-dismiss" out || fail "it says: $(cat out)"
+kill -0 "$qemu" || fail "QEMU has ended: $(cat qemu.log)"
+stop
 
 truncate -s 1M flash.img
 start -machine pflash0=flash -blockdev driver=file,node-name=flash,filename=flash.img \
