@@ -150,8 +150,9 @@ trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
 
+# wait_for SECONDS COMMAND...: until COMMAND is true; false when that takes many times the SECONDS that it may on a quiet host.
 wait_for() {
-    local end=$((SECONDS + $1))
+    local end=$((SECONDS + 5 * $1))
     shift
     until "$@"; do
         [ "$SECONDS" -lt "$end" ] || return 1
