@@ -359,7 +359,9 @@ START_TEST (bad_participants)
                                                      : "";
       fds[i] = socket (AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
       ck_assert_int_eq (connect (fds[i], (struct sockaddr *)&address, sizeof address), 0);
-      ck_assert_int_ge (send (fds[i], text, strlen (text), MSG_NOSIGNAL), 0);
+      /* One too many may be closed already: to such a one not even nothing can be sent. */
+      if (text[0] != '\0')
+        ck_assert_int_ge (send (fds[i], text, strlen (text), MSG_NOSIGNAL), 0);
       char rest[256];
       while (text[0] != '\0' && recv (fds[i], rest, sizeof rest, 0) > 0)
         ;
