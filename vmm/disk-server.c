@@ -12,6 +12,7 @@
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
+#include <unistd.h>
 
 struct CsDiskServer
 {
@@ -62,6 +63,29 @@ start_on (CsMonitor *monitor, int fd, GError **error)
   return false;
 }
 
+static bool
+nobody_exports (CsMonitor *monitor)
+{
+  g_autoptr (CsJson) exports = NULL;
+  return cs_monitor_execute (monitor, "query-block-exports", NULL, &exports, NULL)
+         && cs_array_length (exports) == 0;
+}
+
+/* @left: a socket of ours lay there.  A clusnapd that was killed before its first client had
+ * connected may have left the server, too. */
+static bool
+start_anew (CsMonitor *monitor, int fd, bool left, GError **error)
+{
+  g_autoptr (GError) local = NULL;
+  if (start_on (monitor, fd, &local))
+    return true;
+  if (left && g_error_matches (local, CS_ERROR, CS_ERROR_BUSY) && nobody_exports (monitor)
+      && cs_monitor_execute (monitor, "nbd-server-stop", NULL, NULL, NULL))
+    return start_on (monitor, fd, error);
+  g_propagate_error (error, g_steal_pointer (&local));
+  return false;
+}
+
 CsDiskServer *
 cs_disk_server_start (CsMonitor *monitor, const char *directory, GError **error)
 {
@@ -74,8 +98,9 @@ cs_disk_server_start (CsMonitor *monitor, const char *directory, GError **error)
     }
   server->path =
       g_strdup_printf ("/proc/self/fd/%d/nbd-%d", server->directory, (int)cs_monitor_pid (monitor));
+  bool left = access (server->path, F_OK) == 0;
   cs_autofd int fd = make_listener (server->path, error);
-  return fd >= 0 && start_on (monitor, fd, error) ? g_steal_pointer (&server) : NULL;
+  return fd >= 0 && start_anew (monitor, fd, left, error) ? g_steal_pointer (&server) : NULL;
 }
 
 void

@@ -110,6 +110,12 @@ qmp nbd-server-start '{"addr":{"type":"unix","data":{"path":"'"$work"'/other"}}}
 "$tool" qmp 'fail busy begin clusnap-4 clusnap-5'
 "$tool" qmp 'cleanup clusnap-4'
 [ "$(qmp nbd-server-stop)" = '{"return":{}}' ] || fail "somebody else's NBD server was stopped"
+# One on a socket where ours would be, without an export: of a clusnapd that was killed too early.
+socket=${TMPDIR:-/tmp}/nbd-$qemu
+qmp nbd-server-start '{"addr":{"type":"unix","data":{"path":"'"$socket"'"}}}' >/dev/null
+[ -S "$socket" ] || fail "QEMU does not listen at '$socket'"
+"$tool" qmp 'begin clusnap-4 clusnap-6' free || fail "a server that a clusnapd left is in the way"
+[ ! -e "$socket" ] || fail "'$socket' is left"
 node=$(jq -rs '.[0].node' disks.json)
 qmp blockdev-add '{"driver":"null-co","node-name":"other","size":100663296}' >/dev/null
 qmp blockdev-backup '{"job-id":"others-job","device":"'"$node"'","target":"other","sync":"none"}' >/dev/null
