@@ -68,7 +68,7 @@ recover_progress() {
 }
 
 recover_create() {
-    clusnap -q snapshot create c "$@" -f json >"$tmp/created.json" 2>"$tmp/said" ||
+    clusnap -q snapshot create c --quiesce-deadline 60s "$@" -f json >"$tmp/created.json" 2>"$tmp/said" ||
         fail "no snapshot: $(cat "$tmp/said")"
     # shellcheck disable=SC2034
     sets=$(jq -r 'if .snapshots then .snapshots | map(.only | join(",")) | join(" ") else "all" end' \
