@@ -13,6 +13,8 @@
 
 #define JOB CS_DISK_PREFIX "stream%u"
 #define JOB_PREFIX CS_DISK_PREFIX "stream"
+/* libvirt's names, without the disk's. */
+#define LIBVIRT_JOBS "pull-"
 
 typedef struct
 {
@@ -32,12 +34,11 @@ look_clear (Look *look)
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Look, look_clear)
 
 static bool
-look_begin (Look *look, GError **error)
+find_domain (Look *look, GError **error)
 {
   const CsLazyDisks *lazy = look->lazy;
-  look->graph = cs_block_graph_load (look->monitor, error);
-  if (look->graph == NULL || lazy->uri == NULL)
-    return look->graph != NULL;
+  if (lazy->uri == NULL)
+    return true;
   /* The domain holds a reference to its connection. */
   g_autoptr (virConnect) connection = cs_libvirt_connect (lazy->uri, error);
   if (connection == NULL)
@@ -45,6 +46,13 @@ look_begin (Look *look, GError **error)
   look->domain = virDomainLookupByUUIDString (connection, lazy->uuid);
   return look->domain != NULL
          || cs_libvirt_set_error (error, "%s", cs_monitor_name (look->monitor));
+}
+
+static bool
+look_begin (Look *look, GError **error)
+{
+  look->graph = cs_block_graph_load (look->monitor, error);
+  return look->graph != NULL && find_domain (look, error);
 }
 
 /* The qcow2 node of the image; NULL: the disk was taken out. */
@@ -112,19 +120,17 @@ cs_lazy_disks_insert (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
   return true;
 }
 
-/* The offset of disk @i's job; false when there is none. */
+/* Whether disk @i has a job. */
 static bool
-job_runs (const Look *look, guint i, guint64 *offset, GError **error)
+job_runs (const Look *look, guint i, GError **error)
 {
   const CsLazyDisk *disk = look->lazy->disks->pdata[i];
-  *offset = 0;
   if (look->domain != NULL)
     {
       virDomainBlockJobInfo info = { 0 };
       int found = virDomainGetBlockJobInfo (look->domain, disk->filename, &info, 0);
       if (found < 0)
         cs_libvirt_set_error (error, "disk '%s'", disk->name);
-      *offset = info.cur;
       return found > 0;
     }
   g_autoptr (CsJson) jobs = NULL;
@@ -132,14 +138,47 @@ job_runs (const Look *look, guint i, guint64 *offset, GError **error)
   if (!cs_monitor_execute (look->monitor, "query-block-jobs", NULL, &jobs, error))
     return false;
   for (gsize j = 0; j < cs_array_length (jobs); j++)
-    {
-      json_object *job = json_object_array_get_idx (jobs, j);
-      if (g_strcmp0 (cs_json_string (job, "device"), id) != 0)
-        continue;
-      *offset = (guint64)cs_member_int (job, "offset");
+    if (g_strcmp0 (cs_json_string (json_object_array_get_idx (jobs, j), "device"), id) == 0)
       return true;
-    }
   return false;
+}
+
+static bool
+is_filling (json_object *job)
+{
+  static const char *const prefixes[] = { JOB_PREFIX, CS_LAZY_ASIDE_JOB, LIBVIRT_JOBS };
+  const char *id = cs_json_string (job, "device");
+  bool ours = false;
+  for (gsize i = 0; id != NULL && i < G_N_ELEMENTS (prefixes); i++)
+    ours = ours || g_str_has_prefix (id, prefixes[i]);
+  return ours && !cs_member_true (job, "ready");
+}
+
+/* *@fill: jobs of ours run that end by themselves.  Counts what is done. */
+static bool
+look_at_jobs (CsLazyDisks *lazy, CsMonitor *monitor, bool *fill, GError **error)
+{
+  g_autoptr (CsJson) jobs = NULL;
+  guint64 done = 0;
+  *fill = false;
+  if (!cs_monitor_execute (monitor, "query-block-jobs", NULL, &jobs, error))
+    return false;
+  for (gsize i = 0; i < cs_array_length (jobs); i++)
+    {
+      json_object *job = json_object_array_get_idx (jobs, i);
+      *fill = *fill || is_filling (job);
+      if (is_filling (job) && g_strcmp0 (cs_json_string (job, "type"), "stream") == 0)
+        done += (guint64)cs_member_int (job, "offset");
+    }
+  for (guint i = 0; i < lazy->disks->len; i++)
+    {
+      const CsLazyDisk *disk = lazy->disks->pdata[i];
+      done += disk->complete        ? disk->size
+              : disk->aside != NULL ? cs_lazy_aside_done (disk->aside)
+                                    : 0;
+    }
+  __atomic_store_n (&lazy->done, MIN (done, lazy->total), __ATOMIC_RELAXED);
+  return true;
 }
 
 static bool
@@ -170,23 +209,19 @@ tell_failure (CsLazyDisk *disk, const CsLazyDisks *lazy, GError **error)
 }
 
 static bool
-step_disk (const Look *look, guint i, guint64 *done, GError **error)
+step_disk (const Look *look, guint i, GError **error)
 {
   CsLazyDisk *disk = look->lazy->disks->pdata[i];
-  guint64 offset;
   g_autoptr (GError) problem = NULL;
   const char *node = disk->complete ? NULL : find_node (look, disk);
-  bool runs = node != NULL && job_runs (look, i, &offset, &problem);
+  bool runs = node != NULL && job_runs (look, i, &problem);
   if (problem != NULL)
     {
       g_propagate_error (error, g_steal_pointer (&problem));
       return false;
     }
   if (runs)
-    {
-      *done += MIN (offset, disk->size);
-      return true;
-    }
+    return true;
   if (node != NULL && still_backed (look, node))
     {
       bool failed = disk->begun;
@@ -197,51 +232,59 @@ step_disk (const Look *look, guint i, guint64 *done, GError **error)
    * then kept for it (incomplete). */
   if (node != NULL)
     disk->complete = true;
-  *done += disk->complete ? disk->size : 0;
   return true;
 }
 
 static bool
-step_aside (const Look *look, guint i, guint64 *done, GError **error)
+step_aside (const Look *look, guint i, GError **error)
 {
   CsLazyDisk *disk = look->lazy->disks->pdata[i];
-  bool may_export = true;
+  bool may_export = true, fill;
   for (guint j = 0; j < look->lazy->disks->len; j++)
     {
       const CsLazyDisk *other = look->lazy->disks->pdata[j];
       may_export =
           may_export && (other->aside == NULL || !cs_lazy_aside_is_exporting (other->aside));
     }
-  if (!disk->complete
-      && !cs_lazy_aside_step (disk->aside, look->monitor, may_export, &disk->complete, error))
+  if (disk->complete)
+    return true;
+  if (!look_at_jobs (look->lazy, look->monitor, &fill, error))
     return false;
-  *done += disk->complete ? disk->size : cs_lazy_aside_done (disk->aside);
-  return true;
+  if (fill)
+    return true;
+  return cs_lazy_aside_step (disk->aside, look->monitor, may_export, &disk->complete, error);
 }
 
+/* One that fails does not keep the others.  Those aside first: they look at the nodes. */
+static bool
+step_all (const Look *look, GError **error)
+{
+  bool ok = true;
+  for (guint aside = 2; aside-- > 0;)
+    for (guint i = 0; i < look->lazy->disks->len; i++)
+      {
+        const CsLazyDisk *disk = look->lazy->disks->pdata[i];
+        if ((disk->aside != NULL) == (aside != 0))
+          ok = (aside ? step_aside : step_disk) (look, i, ok ? error : NULL) && ok;
+      }
+  return ok;
+}
+
+/* QEMU 10.0 may crash when it describes its nodes in the moment in which a job ends and its filter
+ * goes.  So nobody looks while a job of ours is there that ends by itself. */
 bool
 cs_lazy_disks_step (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
 {
   g_auto (Look) look = { .lazy = lazy, .monitor = monitor };
-  guint64 done = 0;
+  bool fill;
   if (g_atomic_int_get (&lazy->complete))
     return true;
-  if (!cs_lazy_disks_serve (lazy, error))
+  if (!cs_lazy_disks_serve (lazy, error) || !look_at_jobs (lazy, monitor, &fill, error))
     return false;
-  if (!look_begin (&look, error))
+  if (fill)
+    return true;
+  if (!look_begin (&look, error) || !step_all (&look, error))
     return false;
-  /* One that fails does not keep the others. */
-  bool ok = true;
-  for (guint i = 0; i < lazy->disks->len; i++)
-    {
-      const CsLazyDisk *disk = lazy->disks->pdata[i];
-      bool (*step) (const Look *, guint, guint64 *, GError **) =
-          disk->aside != NULL ? step_aside : step_disk;
-      ok = step (&look, i, &done, ok ? error : NULL) && ok;
-    }
-  if (!ok)
-    return false;
-  __atomic_store_n (&lazy->done, done, __ATOMIC_RELAXED);
   cs_lazy_disks_check_complete (lazy);
   return true;
 }
@@ -252,12 +295,11 @@ cs_lazy_disks_hold (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
   g_auto (Look) look = { .lazy = lazy, .monitor = monitor };
   if (g_atomic_int_get (&lazy->complete))
     return true;
-  if (!look_begin (&look, error))
+  if (!find_domain (&look, error))
     return false;
   for (guint i = 0; i < lazy->disks->len; i++)
     {
       CsLazyDisk *disk = lazy->disks->pdata[i];
-      guint64 offset;
       g_autofree char *id = g_strdup_printf (JOB, i);
       disk->begun = false;
       if (disk->aside != NULL)
@@ -266,7 +308,7 @@ cs_lazy_disks_hold (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
           continue;
         }
       /* One that is ending already refuses: what counts is that it goes. */
-      if (!job_runs (&look, i, &offset, NULL))
+      if (!job_runs (&look, i, NULL))
         continue;
       if (look.domain != NULL)
         virDomainBlockJobAbort (look.domain, disk->filename, 0);
