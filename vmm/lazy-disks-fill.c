@@ -14,7 +14,7 @@
 #define JOB CS_DISK_PREFIX "stream%u"
 #define JOB_PREFIX CS_DISK_PREFIX "stream"
 /* libvirt's names, without the disk's. */
-#define LIBVIRT_JOBS "pull-"
+#define LIBVIRT_JOBS "pull-", "copy-"
 
 typedef struct
 {
@@ -55,25 +55,12 @@ look_begin (Look *look, GError **error)
   return look->graph != NULL && find_domain (look, error);
 }
 
-/* The qcow2 node of the image; NULL: the disk was taken out. */
+/* The qcow2 node of the image that the guest writes to; NULL: the disk was taken out. */
 static const char *
 find_node (const Look *look, const CsLazyDisk *disk)
 {
-  g_autoptr (GPtrArray) nodes = cs_block_graph_nodes (look->graph);
-  for (guint i = 0; i < nodes->len; i++)
-    {
-      const char *node = nodes->pdata[i];
-      if (g_strcmp0 (cs_json_string (cs_block_graph_info (look->graph, node), "drv"), "qcow2") != 0)
-        continue;
-      json_object *protocol =
-          cs_block_graph_info (look->graph, cs_block_graph_protocol (look->graph, node));
-      const char *file = cs_json_string (protocol, "file");
-      g_autofree char *absolute =
-          file != NULL ? cs_disk_file_absolute (cs_monitor_pid (look->monitor), file, NULL) : NULL;
-      if (g_strcmp0 (absolute, disk->filename) == 0)
-        return node;
-    }
-  return NULL;
+  const char *path = disk->aside != NULL ? cs_lazy_aside_overlay (disk->aside) : disk->filename;
+  return cs_disk_file_node (look->graph, cs_monitor_pid (look->monitor), "qcow2", path);
 }
 
 static bool
@@ -93,7 +80,7 @@ cs_lazy_disks_check (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
   for (guint i = 0; i < lazy->disks->len; i++)
     {
       const CsLazyDisk *disk = lazy->disks->pdata[i];
-      if (disk->aside != NULL)
+      if (disk->aside != NULL && look.domain == NULL)
         continue;
       const char *node = find_node (&look, disk);
       if (node != NULL && cs_block_graph_child (look.graph, node, "backing") != NULL)
@@ -109,6 +96,8 @@ cs_lazy_disks_check (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
 bool
 cs_lazy_disks_insert (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
 {
+  if (lazy->uri != NULL)
+    return true;
   for (guint i = 0; i < lazy->disks->len; i++)
     {
       CsLazyDisk *disk = lazy->disks->pdata[i];
@@ -252,6 +241,9 @@ step_aside (const Look *look, guint i, GError **error)
     return false;
   if (fill)
     return true;
+  if (look->domain != NULL)
+    return cs_lazy_aside_step_domain (disk->aside, look->monitor, look->domain, &disk->complete,
+                                      error);
   return cs_lazy_aside_step (disk->aside, look->monitor, may_export, &disk->complete, error);
 }
 
@@ -270,8 +262,9 @@ step_all (const Look *look, GError **error)
   return ok;
 }
 
-/* QEMU 10.0 may crash when it describes its nodes in the moment in which a job ends and its filter
- * goes.  So nobody looks while a job of ours is there that ends by itself. */
+/* QEMU 10.0 may crash when it describes its nodes (for us or for libvirt, which asks for that when
+ * a copy begins and ends) in the moment in which a job ends and its filter goes.  So nobody looks
+ * while a job of ours is there that ends by itself. */
 bool
 cs_lazy_disks_step (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
 {
@@ -304,7 +297,10 @@ cs_lazy_disks_hold (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
       disk->begun = false;
       if (disk->aside != NULL)
         {
-          cs_lazy_aside_hold (disk->aside, monitor);
+          if (look.domain != NULL)
+            cs_lazy_aside_hold_domain (disk->aside, look.domain);
+          else
+            cs_lazy_aside_hold (disk->aside, monitor);
           continue;
         }
       /* One that is ending already refuses: what counts is that it goes. */
