@@ -20,6 +20,8 @@
  *                         |          |
  *                       server    FILE.clusnap-fill
  *
+ * A libvirt domain is started with the overlay, and libvirt does the rest (lazy-aside-libvirt.c).
+ *
  * A raw image is written to its file, a qcow2 one through QEMU, which has it open
  * (lazy-aside-export.c), and as for an eager restore: what its backing image holds as well is left
  * out (disk-fill-above.c).

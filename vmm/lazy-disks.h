@@ -22,8 +22,8 @@
  * these are filled aside, without a name, while the guest works on an overlay (lazy-aside.h).
  *
  * Not so, these are written before the VM starts:
- * - of a libvirt domain, a qcow2 image with a backing image of its own, which libvirt's block copy
- *   would take from XML that the snapshot does not have whole;
+ * - of a libvirt domain, a qcow2 image with a backing image of its own: not done, its chain would
+ *   have to be told to libvirt when it is copied back;
  * - and a raw disk that libvirt would not let be an overlay, or not copy back as it was: shared,
  *   transient, no hard disk, below a filter, or a symbolic link;
  * - block devices, which cannot be without a name.
