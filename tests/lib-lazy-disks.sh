@@ -7,6 +7,9 @@
 #   backing_of FILE                what its header names as its backing image
 #   all_lazy, all_plain            of the files in $lazy_files; nothing is left of a fill
 #   disks_are_local                waits until all_plain
+#   reference                      the guests stand: keeps what they have written
+#   same_as_reference TEXT         it is what is in the files, which are local
+#   dies_at POINT                  waits for clusnapd's end
 
 arm() {
     echo "$1" >"$tmp/fault.new"
@@ -67,4 +70,31 @@ all_plain() {
 disks_are_local() {
     wait_for 120 all_plain ||
         fail "disks are not local ($1): $(for file in $lazy_files; do backing_of "$file"; ls "$file"*; done) $(ls "$clusnapd_directory/journal" "$clusnapd_directory/serve" "$tmp/store/roots")"
+}
+
+reference() {
+    local file n=0
+    for file in $lazy_files; do
+        if [ -e "$file.clusnap-lazy" ]; then
+            qemu-img convert -U -f qcow2 -O raw "$file.clusnap-lazy" "$tmp/reference.$n"
+        else
+            qemu-img convert -U -f "${file##*.}" -O raw "$file" "$tmp/reference.$n"
+        fi
+        n=$((n + 1))
+    done
+}
+
+same_as_reference() {
+    local file n=0
+    disks_are_local "$1"
+    for file in $lazy_files; do
+        qemu-img compare -q -f raw -F "${file##*.}" "$tmp/reference.$n" "$file" || fail "'$file' is not what the guest left ($1)"
+        n=$((n + 1))
+    done
+}
+
+# The guest may wait for memory until the next one runs.
+dies_at() {
+    wait_for 120 clusnapd_has_ended || fail "clusnapd has not come to $1"
+    clusnapd_pid=
 }

@@ -4,6 +4,7 @@
 
 #include "common/error.h"
 #include "common/fd.h"
+#include "common/json.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -46,4 +47,22 @@ cs_disk_file_open (pid_t pid, const char *path, GError **error)
   if (fd < 0)
     cs_error_set_errno (error, errno, "cannot open '%s'", absolute);
   return fd;
+}
+
+const char *
+cs_disk_file_node (const CsBlockGraph *graph, pid_t pid, const char *driver, const char *path)
+{
+  g_autoptr (GPtrArray) nodes = cs_block_graph_nodes (graph);
+  for (guint i = 0; i < nodes->len; i++)
+    {
+      const char *node = nodes->pdata[i];
+      if (g_strcmp0 (cs_json_string (cs_block_graph_info (graph, node), "drv"), driver) != 0)
+        continue;
+      json_object *protocol = cs_block_graph_info (graph, cs_block_graph_protocol (graph, node));
+      const char *file = cs_json_string (protocol, "file");
+      g_autofree char *absolute = file != NULL ? cs_disk_file_absolute (pid, file, NULL) : NULL;
+      if (g_strcmp0 (absolute, path) == 0)
+        return node;
+    }
+  return NULL;
 }

@@ -2,6 +2,8 @@
 #ifndef CS_VMM_DISK_FILE_H
 #define CS_VMM_DISK_FILE_H
 
+#include "vmm/block-graph.h"
+
 #include <glib.h>
 #include <sys/types.h>
 
@@ -11,5 +13,10 @@ int cs_disk_file_open (pid_t pid, const char *path, GError **error);
 
 /* @path made absolute by process @pid's working directory. */
 char *cs_disk_file_absolute (pid_t pid, const char *path, GError **error);
+
+/* The node of process @pid with driver @driver whose file is at @path.  Borrowed from @graph; NULL:
+ * none. */
+const char *cs_disk_file_node (const CsBlockGraph *graph, pid_t pid, const char *driver,
+                               const char *path);
 
 #endif

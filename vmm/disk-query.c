@@ -8,6 +8,7 @@
 #include "vmm/disk-file.h"
 #include "vmm/lazy-aside.h"
 #include "vmm/lazy-disks.h"
+#include "vmm/source-xml.h"
 
 #include <string.h>
 #include <sys/stat.h>
@@ -163,6 +164,21 @@ format_of (json_object *info)
   return file ? "raw" : driver;
 }
 
+/* Of the overlay that stands for a raw disk of a libvirt domain (lazy-aside-libvirt.c). */
+static void
+take_image (CsDisk *disk, json_object *image)
+{
+  const char *backing = cs_json_string (image, "backing-filename");
+  char *suffix =
+      g_str_has_suffix (disk->filename, CS_SOURCE_OVERLAY) ? strrchr (disk->filename, '.') : NULL;
+  if (suffix == NULL || backing == NULL || !cs_lazy_disks_is_ours (backing))
+    return;
+  *suffix = '\0';
+  g_free (disk->format);
+  disk->format = g_strdup ("raw");
+  disk->cluster_size = 0;
+}
+
 static CsDisk *
 disk_new (const Query *query, const char *name, const char *top, GError **error)
 {
@@ -188,6 +204,7 @@ disk_new (const Query *query, const char *name, const char *top, GError **error)
   if (!check_format (query, disk, info, error) || !check_file (query, disk, form, error)
       || !check_jobs (query, name, top, error))
     return NULL;
+  take_image (disk, image);
   return g_steal_pointer (&disk);
 }
 

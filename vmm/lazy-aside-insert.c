@@ -54,6 +54,12 @@ make_overlay (const CsLazyAside *aside, const char *backing, GError **error)
   return cs_error_set_errno (error, errno, "cannot give '%s' its owner and mode", aside->overlay);
 }
 
+bool
+cs_lazy_aside_prepare (CsLazyAside *aside, const char *backing, GError **error)
+{
+  return make_overlay (aside, backing, error) && cs_lazy_aside_drop_name (aside, error);
+}
+
 /* Cached as the image is, @like. */
 static bool
 add_overlay (const CsLazyAsideLook *look, const char *like, GError **error)

@@ -58,6 +58,7 @@ cs_lazy_aside_finish_offline (CsLazyAside *aside, GError **error)
                || cs_lazy_aside_write (aside, aside->fill_path, error))
            && commit (aside, error)))
     return false;
+  cs_lazy_aside_forget_libvirt (aside);
   if (!cs_lazy_aside_take_name (aside, error))
     return false;
   unlink (aside->overlay);

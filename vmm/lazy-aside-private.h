@@ -1,6 +1,7 @@
 /* What the files of lazy-aside.h share: lazy-aside.c (files and their names), lazy-aside-fill.c
  * (what we write), lazy-aside-export.c (through QEMU), lazy-aside-insert.c and lazy-aside-step.c
- * (what QEMU does; lazy-aside-look.c), lazy-aside-offline.c (when it has ended). */
+ * (what QEMU does; lazy-aside-look.c, lazy-aside-bitmaps.c), lazy-aside-libvirt.c (the same of a
+ * domain), lazy-aside-offline.c (when it has ended). */
 #ifndef CS_VMM_LAZY_ASIDE_PRIVATE_H
 #define CS_VMM_LAZY_ASIDE_PRIVATE_H
 
@@ -71,6 +72,17 @@ void cs_lazy_aside_look_clear (CsLazyAsideLook *look);
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (CsLazyAsideLook, cs_lazy_aside_look_clear)
 /* The node that the device of an entry of @blocks has. */
 const char *cs_lazy_aside_top_of (json_object *block);
+
+/* The dirty bitmaps of node @from that a capture trusts go on at node @to, which has the same
+ * content from now on. */
+bool cs_lazy_aside_copy_bitmaps (const CsLazyAsideLook *look, const char *from, const char *to,
+                                 GError **error);
+/* Its job has gone before its end.  False. */
+bool cs_lazy_aside_tell_failure (const CsLazyAside *aside, GError **error);
+
+/* The domain has ended: takes libvirt's notes from the image, and gives it the owner that they
+ * tell. */
+void cs_lazy_aside_forget_libvirt (const CsLazyAside *aside);
 
 /* Whether the image can be written through QEMU only, which has it open. */
 bool cs_lazy_aside_needs_export (const CsLazyAside *aside);

@@ -25,28 +25,6 @@ image_node (const CsLazyAsideLook *look)
   return cs_block_graph_child (look->graph, look->aside->hold, "file");
 }
 
-/* Those that a capture trusts. */
-static bool
-add_bitmaps (const CsLazyAsideLook *look, const char *image, GError **error)
-{
-  json_object *info = cs_block_graph_info (look->graph, look->aside->node);
-  json_object *bitmaps = cs_member (info, "dirty-bitmaps");
-  for (gsize i = 0; i < cs_array_length (bitmaps); i++)
-    {
-      json_object *bitmap = json_object_array_get_idx (bitmaps, i);
-      const char *name = cs_json_string (bitmap, "name");
-      if (name == NULL || !g_str_has_prefix (name, CS_DISK_PREFIX)
-          || !cs_member_true (bitmap, "recording")
-          || cs_disk_find_bitmap (cs_block_graph_info (look->graph, image), name) != NULL)
-        continue;
-      json_object *arguments = cs_json_strings ("node", image, "name", name, NULL);
-      json_object_object_add (arguments, "granularity", json_object_new_int (CS_DISK_GRANULARITY));
-      if (!cs_monitor_execute (look->monitor, "block-dirty-bitmap-add", arguments, NULL, error))
-        return false;
-    }
-  return true;
-}
-
 static bool
 mirror (const CsLazyAsideLook *look, const char *image, GError **error)
 {
@@ -68,7 +46,7 @@ start_job (const CsLazyAsideLook *look, GError **error)
                    aside->disk.form->name, aside->hold);
       return false;
     }
-  if (!cs_fault_point ("disk-mirror", error) || !add_bitmaps (look, image, error))
+  if (!cs_fault_point ("disk-mirror", error))
     return false;
   aside->begun = mirror (look, image, NULL);
   if (aside->begun)
@@ -109,6 +87,7 @@ change_over (const CsLazyAsideLook *look, bool *complete, GError **error)
   g_auto (CsLazyAsideLook) after = { .aside = aside, .monitor = look->monitor };
   if (!cs_fault_point ("disk-name", error) || !cs_lazy_aside_take_name (aside, error)
       || !cs_fault_point ("disk-pivot", error)
+      || !cs_lazy_aside_copy_bitmaps (look, aside->node, image_node (look), error)
       || !cs_monitor_execute (look->monitor, "job-complete",
                               cs_json_strings ("id", aside->job, NULL), NULL, error)
       || !cs_disk_wait_absent (look->monitor, "query-block-jobs", "device", aside->job, error)
@@ -152,6 +131,15 @@ step_fill (const CsLazyAsideLook *look, bool may_export, bool *filled, GError **
   return true;
 }
 
+bool
+cs_lazy_aside_tell_failure (const CsLazyAside *aside, GError **error)
+{
+  g_set_error (error, CS_ERROR, CS_ERROR_IO,
+               "disk '%s' ('%s') could not be filled to its end: its job has failed",
+               aside->disk.form->name, aside->path);
+  return false;
+}
+
 /* The guest still works on the overlay. */
 static bool
 step_overlay (const CsLazyAsideLook *look, bool may_export, bool *complete, GError **error)
@@ -170,10 +158,7 @@ step_overlay (const CsLazyAsideLook *look, bool may_export, bool *complete, GErr
   if (aside->begun)
     {
       aside->begun = false;
-      g_set_error (error, CS_ERROR, CS_ERROR_IO,
-                   "disk '%s' ('%s') could not be filled to its end: its job has failed",
-                   aside->disk.form->name, aside->path);
-      return false;
+      return cs_lazy_aside_tell_failure (aside, error);
     }
   return step_fill (look, may_export, &filled, error) && (!filled || start_job (look, error));
 }

@@ -5,11 +5,11 @@
 #include "common/error.h"
 #include "common/fd.h"
 #include "vmm/disk-private.h"
+#include "vmm/source-xml.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
-#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -32,7 +32,7 @@ cs_lazy_aside_from_path (const CsLazyAsideDisk *disk, const char *path)
   aside->disk = *disk;
   aside->path = g_strdup (path);
   aside->fill_path = g_strconcat (path, ".clusnap-fill", NULL);
-  aside->overlay = g_strconcat (path, ".clusnap-lazy", NULL);
+  aside->overlay = g_strconcat (path, CS_SOURCE_OVERLAY, NULL);
   aside->node = g_strdup_printf (NODE_PREFIX "%u", disk->number);
   aside->hold = g_strdup_printf (HOLD_PREFIX "%u", disk->number);
   aside->job = g_strdup_printf (CS_LAZY_ASIDE_JOB "%03u", disk->number);
@@ -42,11 +42,9 @@ cs_lazy_aside_from_path (const CsLazyAsideDisk *disk, const char *path)
 }
 
 CsLazyAside *
-cs_lazy_aside_new (const CsLazyAsideDisk *disk, const char *filename, GError **error)
+cs_lazy_aside_new (const CsLazyAsideDisk *disk, const char *path, GError **error)
 {
-  g_autofree char *resolved = realpath (filename, NULL);
-  g_autoptr (CsLazyAside) aside =
-      cs_lazy_aside_from_path (disk, resolved != NULL ? resolved : filename);
+  g_autoptr (CsLazyAside) aside = cs_lazy_aside_from_path (disk, path);
   const char *left = is_there (aside->overlay)     ? aside->overlay
                      : is_there (aside->fill_path) ? aside->fill_path
                                                    : NULL;
@@ -152,6 +150,7 @@ cs_lazy_aside_drop_name (CsLazyAside *aside, GError **error)
 bool
 cs_lazy_aside_link (CsLazyAside *aside, GError **error)
 {
+  cs_lazy_aside_unlink (aside);
   return symlink (aside->fill_path, aside->path) == 0
          || cs_error_set_errno (error, errno, "cannot make '%s'", aside->path);
 }

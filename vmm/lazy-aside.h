@@ -20,6 +20,8 @@
  *                         |          |
  *                       server    FILE.clusnap-fill
  *
+ * A libvirt domain is started with the overlay, and libvirt does the rest (lazy-aside-libvirt.c).
+ *
  * A raw image is written to its file, a qcow2 one through QEMU, which has it open
  * (lazy-aside-export.c), and as for an eager restore: what its backing image holds as well is left
  * out (disk-fill-above.c).
@@ -31,8 +33,8 @@
  * node that QEMU opened with auto-read-only, as -drive does, is opened by its name again when the
  * job begins: for that moment FILE is a symbolic link.)
  *
- * The image's dirty bitmaps are those of the overlay from before the job's first write on.  It
- * writes all that the guest wrote since the restore, so they tell too much, never too little.
+ * When the job is ready the image gets the overlay's dirty bitmaps, in one transaction: from then
+ * on every write is in both.
  *
  * When QEMU has ended the overlay is committed into the image, which is filled first.  After a
  * crash of the host both files lie there without a server, and FILE does not: with the snapshot's
@@ -46,6 +48,8 @@
 #include "images/store.h"
 #include "vmm/block-graph.h"
 #include "vmm/disk.h"
+
+#include <libvirt/libvirt.h>
 
 /* How its jobs' names begin. */
 #define CS_LAZY_ASIDE_JOB "clusnap-mirror"
@@ -61,8 +65,9 @@ typedef struct
   const char *directory; /* for sockets; likewise */
 } CsLazyAsideDisk;
 
-/* For the disk at @filename.  EXISTS: files of an earlier restore lie there. */
-CsLazyAside *cs_lazy_aside_new (const CsLazyAsideDisk *disk, const char *filename, GError **error);
+/* For the disk at @path, which is no symbolic link.  EXISTS: files of an earlier restore lie there.
+ */
+CsLazyAside *cs_lazy_aside_new (const CsLazyAsideDisk *disk, const char *path, GError **error);
 /* After a crash: @path is what cs_lazy_aside_path was. */
 CsLazyAside *cs_lazy_aside_from_path (const CsLazyAsideDisk *disk, const char *path);
 /* Ends the thread; the files stay. */
@@ -74,20 +79,27 @@ void cs_lazy_aside_discard (CsLazyAside *aside);
 const char *cs_lazy_aside_path (const CsLazyAside *aside);
 const char *cs_lazy_aside_overlay (const CsLazyAside *aside);
 
-/* VM loaded, not yet run: it works on an overlay over @backing from now on.  The empty image is at
- * its path.  Where the device does not reach its image directly (a filter between them would be
- * lost) the image is filled here, and *@complete. */
+/* A libvirt domain's (lazy-aside-libvirt.c), before it is started with the overlay over @backing:
+ * the empty image at its path loses its name. */
+bool cs_lazy_aside_prepare (CsLazyAside *aside, const char *backing, GError **error);
+
+/* A bare VM loaded, not yet run: it works on an overlay over @backing from now on.  The empty image
+ * is at its path.  Where the device does not reach its image directly (a filter between them would
+ * be lost) the image is filled here, and *@complete. */
 bool cs_lazy_aside_insert (CsLazyAside *aside, const char *backing, CsMonitor *monitor,
                            bool *complete, GError **error);
 
 /* Looks how far it is and goes on; begins no export unless @may_export.  *@complete: the image is
- * at its path, nothing of ours is left. */
+ * at its path, nothing of ours is left.  Of a domain: the second one. */
 bool cs_lazy_aside_step (CsLazyAside *aside, CsMonitor *monitor, bool may_export, bool *complete,
                          GError **error);
+bool cs_lazy_aside_step_domain (CsLazyAside *aside, CsMonitor *monitor, virDomainPtr domain,
+                                bool *complete, GError **error);
 /* Whether it uses QEMU's only NBD server. */
 bool cs_lazy_aside_is_exporting (const CsLazyAside *aside);
 /* Ends the job and the export.  A raw image goes on being filled, which is nobody's business. */
 void cs_lazy_aside_hold (CsLazyAside *aside, CsMonitor *monitor);
+void cs_lazy_aside_hold_domain (CsLazyAside *aside, virDomainPtr domain);
 /* QEMU has ended: the image gets all and takes its name.  Fails while somebody has it open. */
 bool cs_lazy_aside_finish_offline (CsLazyAside *aside, GError **error);
 

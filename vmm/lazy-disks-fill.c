@@ -9,12 +9,12 @@
 #include "vmm/disk-private.h"
 #include "vmm/libvirt.h"
 
-#include <libvirt/virterror.h>
-
 #include <string.h>
 
 #define JOB CS_DISK_PREFIX "stream%u"
 #define JOB_PREFIX CS_DISK_PREFIX "stream"
+/* libvirt's names, without the disk's. */
+#define LIBVIRT_JOBS "pull-", "copy-"
 
 typedef struct
 {
@@ -34,7 +34,7 @@ look_clear (Look *look)
 G_DEFINE_AUTO_CLEANUP_CLEAR_FUNC (Look, look_clear)
 
 static bool
-look_for_domain (Look *look, GError **error)
+find_domain (Look *look, GError **error)
 {
   const CsLazyDisks *lazy = look->lazy;
   if (lazy->uri == NULL)
@@ -52,28 +52,15 @@ static bool
 look_begin (Look *look, GError **error)
 {
   look->graph = cs_block_graph_load (look->monitor, error);
-  return look->graph != NULL;
+  return look->graph != NULL && find_domain (look, error);
 }
 
-/* The qcow2 node of the image; NULL: the disk was taken out. */
+/* The qcow2 node of the image that the guest writes to; NULL: the disk was taken out. */
 static const char *
 find_node (const Look *look, const CsLazyDisk *disk)
 {
-  g_autoptr (GPtrArray) nodes = cs_block_graph_nodes (look->graph);
-  for (guint i = 0; i < nodes->len; i++)
-    {
-      const char *node = nodes->pdata[i];
-      if (g_strcmp0 (cs_json_string (cs_block_graph_info (look->graph, node), "drv"), "qcow2") != 0)
-        continue;
-      json_object *protocol =
-          cs_block_graph_info (look->graph, cs_block_graph_protocol (look->graph, node));
-      const char *file = cs_json_string (protocol, "file");
-      g_autofree char *absolute =
-          file != NULL ? cs_disk_file_absolute (cs_monitor_pid (look->monitor), file, NULL) : NULL;
-      if (g_strcmp0 (absolute, disk->filename) == 0)
-        return node;
-    }
-  return NULL;
+  const char *path = disk->aside != NULL ? cs_lazy_aside_overlay (disk->aside) : disk->filename;
+  return cs_disk_file_node (look->graph, cs_monitor_pid (look->monitor), "qcow2", path);
 }
 
 static bool
@@ -93,7 +80,7 @@ cs_lazy_disks_check (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
   for (guint i = 0; i < lazy->disks->len; i++)
     {
       const CsLazyDisk *disk = lazy->disks->pdata[i];
-      if (disk->aside != NULL)
+      if (disk->aside != NULL && look.domain == NULL)
         continue;
       const char *node = find_node (&look, disk);
       if (node != NULL && cs_block_graph_child (look.graph, node, "backing") != NULL)
@@ -109,6 +96,8 @@ cs_lazy_disks_check (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
 bool
 cs_lazy_disks_insert (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
 {
+  if (lazy->uri != NULL)
+    return true;
   for (guint i = 0; i < lazy->disks->len; i++)
     {
       CsLazyDisk *disk = lazy->disks->pdata[i];
@@ -120,39 +109,65 @@ cs_lazy_disks_insert (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
   return true;
 }
 
-/* Whether libvirt pulls into @disk; its offset. */
+/* Whether disk @i has a job. */
 static bool
-is_pulled (const Look *look, const CsLazyDisk *disk, guint64 *offset, GError **error)
+job_runs (const Look *look, guint i, GError **error)
 {
-  virDomainBlockJobInfo info = { 0 };
-  int found = virDomainGetBlockJobInfo (look->domain, disk->filename, &info, 0);
-  /* The disk was taken out, perhaps. */
-  if (found < 0 && virGetLastErrorCode () != VIR_ERR_INVALID_ARG)
-    cs_libvirt_set_error (error, "disk '%s'", disk->name);
-  *offset = info.cur;
-  return found > 0;
-}
-
-/* The offset of disk @i's job; false when there is none. */
-static bool
-job_runs (const Look *look, guint i, guint64 *offset, GError **error)
-{
-  *offset = 0;
+  const CsLazyDisk *disk = look->lazy->disks->pdata[i];
   if (look->domain != NULL)
-    return is_pulled (look, look->lazy->disks->pdata[i], offset, error);
+    {
+      virDomainBlockJobInfo info = { 0 };
+      int found = virDomainGetBlockJobInfo (look->domain, disk->filename, &info, 0);
+      if (found < 0)
+        cs_libvirt_set_error (error, "disk '%s'", disk->name);
+      return found > 0;
+    }
   g_autoptr (CsJson) jobs = NULL;
   g_autofree char *id = g_strdup_printf (JOB, i);
   if (!cs_monitor_execute (look->monitor, "query-block-jobs", NULL, &jobs, error))
     return false;
   for (gsize j = 0; j < cs_array_length (jobs); j++)
-    {
-      json_object *job = json_object_array_get_idx (jobs, j);
-      if (g_strcmp0 (cs_json_string (job, "device"), id) != 0)
-        continue;
-      *offset = (guint64)cs_member_int (job, "offset");
+    if (g_strcmp0 (cs_json_string (json_object_array_get_idx (jobs, j), "device"), id) == 0)
       return true;
-    }
   return false;
+}
+
+static bool
+is_filling (json_object *job)
+{
+  static const char *const prefixes[] = { JOB_PREFIX, CS_LAZY_ASIDE_JOB, LIBVIRT_JOBS };
+  const char *id = cs_json_string (job, "device");
+  bool ours = false;
+  for (gsize i = 0; id != NULL && i < G_N_ELEMENTS (prefixes); i++)
+    ours = ours || g_str_has_prefix (id, prefixes[i]);
+  return ours && !cs_member_true (job, "ready");
+}
+
+/* *@fill: jobs of ours run that end by themselves.  Counts what is done. */
+static bool
+look_at_jobs (CsLazyDisks *lazy, CsMonitor *monitor, bool *fill, GError **error)
+{
+  g_autoptr (CsJson) jobs = NULL;
+  guint64 done = 0;
+  *fill = false;
+  if (!cs_monitor_execute (monitor, "query-block-jobs", NULL, &jobs, error))
+    return false;
+  for (gsize i = 0; i < cs_array_length (jobs); i++)
+    {
+      json_object *job = json_object_array_get_idx (jobs, i);
+      *fill = *fill || is_filling (job);
+      if (is_filling (job) && g_strcmp0 (cs_json_string (job, "type"), "stream") == 0)
+        done += (guint64)cs_member_int (job, "offset");
+    }
+  for (guint i = 0; i < lazy->disks->len; i++)
+    {
+      const CsLazyDisk *disk = lazy->disks->pdata[i];
+      done += disk->complete        ? disk->size
+              : disk->aside != NULL ? cs_lazy_aside_done (disk->aside)
+                                    : 0;
+    }
+  __atomic_store_n (&lazy->done, MIN (done, lazy->total), __ATOMIC_RELAXED);
+  return true;
 }
 
 static bool
@@ -183,23 +198,19 @@ tell_failure (CsLazyDisk *disk, const CsLazyDisks *lazy, GError **error)
 }
 
 static bool
-step_disk (const Look *look, guint i, guint64 *done, GError **error)
+step_disk (const Look *look, guint i, GError **error)
 {
   CsLazyDisk *disk = look->lazy->disks->pdata[i];
-  guint64 offset;
   g_autoptr (GError) problem = NULL;
   const char *node = disk->complete ? NULL : find_node (look, disk);
-  bool runs = node != NULL && job_runs (look, i, &offset, &problem);
+  bool runs = node != NULL && job_runs (look, i, &problem);
   if (problem != NULL)
     {
       g_propagate_error (error, g_steal_pointer (&problem));
       return false;
     }
   if (runs)
-    {
-      *done += MIN (offset, disk->size);
-      return true;
-    }
+    return true;
   if (node != NULL && still_backed (look, node))
     {
       bool failed = disk->begun;
@@ -210,84 +221,63 @@ step_disk (const Look *look, guint i, guint64 *done, GError **error)
    * then kept for it (incomplete). */
   if (node != NULL)
     disk->complete = true;
-  *done += disk->complete ? disk->size : 0;
   return true;
 }
 
 static bool
-step_aside (const Look *look, guint i, guint64 *done, GError **error)
+step_aside (const Look *look, guint i, GError **error)
 {
   CsLazyDisk *disk = look->lazy->disks->pdata[i];
-  bool may_export = true;
+  bool may_export = true, fill;
   for (guint j = 0; j < look->lazy->disks->len; j++)
     {
       const CsLazyDisk *other = look->lazy->disks->pdata[j];
       may_export =
           may_export && (other->aside == NULL || !cs_lazy_aside_is_exporting (other->aside));
     }
-  if (!disk->complete
-      && !cs_lazy_aside_step (disk->aside, look->monitor, may_export, &disk->complete, error))
+  if (disk->complete)
+    return true;
+  if (!look_at_jobs (look->lazy, look->monitor, &fill, error))
     return false;
-  *done += disk->complete ? disk->size : cs_lazy_aside_done (disk->aside);
-  return true;
+  if (fill)
+    return true;
+  if (look->domain != NULL)
+    return cs_lazy_aside_step_domain (disk->aside, look->monitor, look->domain, &disk->complete,
+                                      error);
+  return cs_lazy_aside_step (disk->aside, look->monitor, may_export, &disk->complete, error);
 }
 
-/* Nothing else is looked at while one is: block-nodes.h. */
+/* One that fails does not keep the others.  Those aside first: they look at the nodes. */
 static bool
-any_is_pulled (const Look *look, bool *any, guint64 *done, GError **error)
+step_all (const Look *look, GError **error)
 {
-  *any = false;
-  for (guint i = 0; look->domain != NULL && i < look->lazy->disks->len; i++)
-    {
-      const CsLazyDisk *disk = look->lazy->disks->pdata[i];
-      guint64 offset = disk->size;
-      g_autoptr (GError) problem = NULL;
-      if (disk->aside != NULL)
-        continue;
-      if (!disk->complete && job_runs (look, i, &offset, &problem))
-        *any = true;
-      if (problem != NULL)
-        {
-          g_propagate_error (error, g_steal_pointer (&problem));
-          return false;
-        }
-      *done += MIN (offset, disk->size);
-    }
-  if (!*any)
-    *done = 0;
-  return true;
+  bool ok = true;
+  for (guint aside = 2; aside-- > 0;)
+    for (guint i = 0; i < look->lazy->disks->len; i++)
+      {
+        const CsLazyDisk *disk = look->lazy->disks->pdata[i];
+        if ((disk->aside != NULL) == (aside != 0))
+          ok = (aside ? step_aside : step_disk) (look, i, ok ? error : NULL) && ok;
+      }
+  return ok;
 }
 
+/* QEMU 10.0 may crash when it describes its nodes (for us or for libvirt, which asks for that when
+ * a copy begins and ends) in the moment in which a job ends and its filter goes.  So nobody looks
+ * while a job of ours is there that ends by itself. */
 bool
 cs_lazy_disks_step (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
 {
   g_auto (Look) look = { .lazy = lazy, .monitor = monitor };
-  guint64 done = 0;
+  bool fill;
   if (g_atomic_int_get (&lazy->complete))
     return true;
-  bool pulled;
-  if (!cs_lazy_disks_serve (lazy, error) || !look_for_domain (&look, error)
-      || !any_is_pulled (&look, &pulled, &done, error))
+  if (!cs_lazy_disks_serve (lazy, error) || !look_at_jobs (lazy, monitor, &fill, error))
     return false;
-  if (pulled)
-    {
-      __atomic_store_n (&lazy->done, done, __ATOMIC_RELAXED);
-      return true;
-    }
-  if (!look_begin (&look, error))
+  if (fill)
+    return true;
+  if (!look_begin (&look, error) || !step_all (&look, error))
     return false;
-  /* One that fails does not keep the others. */
-  bool ok = true;
-  for (guint i = 0; i < lazy->disks->len; i++)
-    {
-      const CsLazyDisk *disk = lazy->disks->pdata[i];
-      bool (*step) (const Look *, guint, guint64 *, GError **) =
-          disk->aside != NULL ? step_aside : step_disk;
-      ok = step (&look, i, &done, ok ? error : NULL) && ok;
-    }
-  if (!ok)
-    return false;
-  __atomic_store_n (&lazy->done, done, __ATOMIC_RELAXED);
   cs_lazy_disks_check_complete (lazy);
   return true;
 }
@@ -298,21 +288,23 @@ cs_lazy_disks_hold (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
   g_auto (Look) look = { .lazy = lazy, .monitor = monitor };
   if (g_atomic_int_get (&lazy->complete))
     return true;
-  if (!look_for_domain (&look, error))
+  if (!find_domain (&look, error))
     return false;
   for (guint i = 0; i < lazy->disks->len; i++)
     {
       CsLazyDisk *disk = lazy->disks->pdata[i];
-      guint64 offset;
       g_autofree char *id = g_strdup_printf (JOB, i);
       disk->begun = false;
       if (disk->aside != NULL)
         {
-          cs_lazy_aside_hold (disk->aside, monitor);
+          if (look.domain != NULL)
+            cs_lazy_aside_hold_domain (disk->aside, look.domain);
+          else
+            cs_lazy_aside_hold (disk->aside, monitor);
           continue;
         }
       /* One that is ending already refuses: what counts is that it goes. */
-      if (!job_runs (&look, i, &offset, NULL))
+      if (!job_runs (&look, i, NULL))
         continue;
       if (look.domain != NULL)
         virDomainBlockJobAbort (look.domain, disk->filename, 0);

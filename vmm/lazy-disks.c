@@ -7,6 +7,7 @@
 #include "vmm/libvirt.h"
 #include "vmm/source-xml.h"
 
+#include <stdlib.h>
 #include <string.h>
 #include <sys/stat.h>
 
@@ -25,13 +26,24 @@ lazy_disk_free (gpointer data)
   g_free (disk);
 }
 
+/* Whether it is filled beside its path. */
+static bool
+is_aside (const CsDisk *disk)
+{
+  return strcmp (disk->format, "raw") == 0 || disk->backing_file != NULL;
+}
+
 bool
 cs_lazy_disks_can (const CsDisk *disk, json_object *source)
 {
   struct stat st;
-  bool qcow2 = strcmp (disk->format, "qcow2") == 0;
-  return ((qcow2 && disk->backing_file == NULL) || cs_json_string (source, "xml") == NULL)
-         && (stat (disk->filename, &st) < 0 || S_ISREG (st.st_mode));
+  const char *xml = cs_json_string (source, "xml");
+  if (stat (disk->filename, &st) == 0 && !S_ISREG (st.st_mode))
+    return false;
+  if (xml == NULL || !is_aside (disk))
+    return true;
+  bool is_link = lstat (disk->filename, &st) == 0 && S_ISLNK (st.st_mode);
+  return disk->backing_file == NULL && !is_link && cs_source_xml_can_overlay (xml, disk->filename);
 }
 
 bool
@@ -186,14 +198,16 @@ char *
 cs_lazy_disks_add (CsLazyDisks *lazy, const CsDisk *disk, GError **error)
 {
   CsLazyDisk *added = add_disk (lazy, disk->name, disk->filename, disk->size);
-  if (strcmp (disk->format, "raw") == 0 || disk->backing_file != NULL)
+  if (is_aside (disk))
     {
       g_autoptr (CsJson) form = cs_disk_to_json (disk);
       added->form = cs_disk_from_json (form, error);
       if (added->form == NULL)
         return NULL;
       CsLazyAsideDisk aside = aside_disk (lazy, lazy->disks->len - 1);
-      added->aside = cs_lazy_aside_new (&aside, disk->filename, error);
+      /* libvirt's XML has the path as it is. */
+      g_autofree char *resolved = lazy->uri == NULL ? realpath (disk->filename, NULL) : NULL;
+      added->aside = cs_lazy_aside_new (&aside, resolved ? resolved : disk->filename, error);
       if (added->aside == NULL)
         return NULL;
     }
@@ -227,26 +241,47 @@ cs_lazy_disks_overlay (const CsLazyDisks *lazy, const CsDisk *disk)
   return NULL;
 }
 
+bool
+cs_lazy_disks_prepare (CsLazyDisks *lazy, GError **error)
+{
+  for (guint i = 0; lazy->uri != NULL && i < lazy->disks->len; i++)
+    {
+      CsLazyDisk *disk = lazy_disk (lazy, i);
+      g_autofree char *backing = cs_lazy_disks_backing (lazy, disk->name);
+      if (disk->aside != NULL && !cs_lazy_aside_prepare (disk->aside, backing, error))
+        return false;
+    }
+  return true;
+}
+
+/* @xml, freed, as it must be for @disk. */
+static char *
+set_disk (const CsLazyDisks *lazy, const CsLazyDisk *disk, char *xml, GError **error)
+{
+  char *backed = cs_source_xml_set_backing (xml, disk->filename, lazy->socket, disk->name,
+                                            RECONNECT_DELAY, error);
+  g_free (xml);
+  if (backed == NULL || disk->aside == NULL)
+    return backed;
+  char *changed = cs_source_xml_set_overlay (backed, disk->filename, error);
+  g_free (backed);
+  return changed;
+}
+
 json_object *
 cs_lazy_disks_source (const CsLazyDisks *lazy, json_object *source, GError **error)
 {
-  const char *xml = cs_json_string (source, "xml");
-  if (xml == NULL)
+  if (cs_json_string (source, "xml") == NULL)
     return json_object_get (source);
-  g_autofree char *text = g_strdup (xml);
-  for (guint i = 0; i < lazy->disks->len; i++)
-    {
-      const CsLazyDisk *disk = lazy->disks->pdata[i];
-      char *changed = cs_source_xml_set_backing (text, disk->filename, lazy->socket, disk->name,
-                                                 RECONNECT_DELAY, error);
-      if (changed == NULL)
-        return NULL;
-      g_free (text);
-      text = changed;
-    }
+  char *xml = g_strdup (cs_json_string (source, "xml"));
+  for (guint i = 0; xml != NULL && i < lazy->disks->len; i++)
+    xml = set_disk (lazy, lazy_disk (lazy, i), xml, error);
+  if (xml == NULL)
+    return NULL;
   json_object *copy = NULL;
   json_object_deep_copy (source, &copy, NULL);
-  json_object_object_add (copy, "xml", json_object_new_string (text));
+  json_object_object_add (copy, "xml", json_object_new_string (xml));
+  g_free (xml);
   return copy;
 }
 

@@ -19,12 +19,13 @@
  * Nothing in a raw image tells what is not there yet: one that is half filled when its VM ends
  * would be read as whole by whoever starts it next.  A stream job into an image with a backing
  * image of its own would copy what that holds as well, and the image would no longer be thin.  So
- * these images of a bare QEMU are filled aside, without a name, while the guest works on an overlay
- * (lazy-aside.h).
+ * these are filled aside, without a name, while the guest works on an overlay (lazy-aside.h).
  *
  * Not so, these are written before the VM starts:
- * - such images of a libvirt domain: libvirt must know of an overlay and of its end, and its XML
- *   names another format meanwhile;
+ * - of a libvirt domain, a qcow2 image with a backing image of its own: not done, its chain would
+ *   have to be told to libvirt when it is copied back;
+ * - and a raw disk that libvirt would not let be an overlay, or not copy back as it was: shared,
+ *   transient, no hard disk, below a filter, or a symbolic link;
  * - block devices, which cannot be without a name.
  *
  * Threads: one owner (the VM's worker); progress and is_complete: any. */
@@ -51,7 +52,11 @@ G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsLazyDisks, cs_lazy_disks_free)
 char *cs_lazy_disks_add (CsLazyDisks *lazy, const CsDisk *disk, GError **error);
 /* Whether @backing, out of an image's header, is such a name. */
 bool cs_lazy_disks_is_ours (const char *backing);
-/* @source as it must be launched: libvirt's XML tells the backing images.  A new reference. */
+/* The images are at their paths, QEMU is not there: those of a libvirt domain that are filled aside
+ * are set aside. */
+bool cs_lazy_disks_prepare (CsLazyDisks *lazy, GError **error);
+/* @source as it must be launched: libvirt's XML tells the images and what backs them.  A new
+ * reference. */
 json_object *cs_lazy_disks_source (const CsLazyDisks *lazy, json_object *source, GError **error);
 
 /* After the launch: QEMU reads what is not in the images from the server (its arguments could say

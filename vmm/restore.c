@@ -141,6 +141,8 @@ check_cancelled (const CsRestore *restore, GCancellable *cancellable, GError **e
 static bool
 launch (CsRestore *restore, GError **error)
 {
+  if (restore->lazy_disks != NULL && !cs_lazy_disks_prepare (restore->lazy_disks, error))
+    return false;
   g_autoptr (CsJson) source =
       restore->lazy_disks != NULL
           ? cs_lazy_disks_source (restore->lazy_disks, restore->document->source, error)

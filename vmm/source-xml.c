@@ -6,7 +6,6 @@
 
 #include <libxml/parser.h>
 #include <libxml/tree.h>
-#include <stdbool.h>
 #include <string.h>
 
 /* https://libvirt.org/drvqemu.html#pass-through-of-arbitrary-qemu-commands */
@@ -90,66 +89,6 @@ remove_unused_namespace (xmlNode *root)
       }
 }
 
-static xmlNode *
-find_child (xmlNode *parent, const char *name)
-{
-  for (xmlNode *node = xmlFirstElementChild (parent); node != NULL;
-       node = xmlNextElementSibling (node))
-    if (xmlStrEqual (node->name, XML (name)))
-      return node;
-  return NULL;
-}
-
-static bool
-property_holds (xmlNode *node, const char *property, const char *text)
-{
-  xmlChar *value = node != NULL ? xmlGetNoNsProp (node, XML (property)) : NULL;
-  bool holds = value != NULL && strstr ((const char *)value, text) != NULL;
-  xmlFree (value);
-  return holds;
-}
-
-static xmlNode *
-first_disk (xmlDoc *document)
-{
-  xmlNode *devices = find_child (xmlDocGetRootElement (document), "devices");
-  return devices != NULL ? find_child (devices, "disk") : NULL;
-}
-
-static xmlNode *
-next_disk (xmlNode *disk)
-{
-  do
-    disk = xmlNextElementSibling (disk);
-  while (disk != NULL && !xmlStrEqual (disk->name, XML ("disk")));
-  return disk;
-}
-
-/* The disk has no backing image, and libvirt need not look. */
-static xmlNode *
-empty_backing (xmlNode *disk, xmlNode *old)
-{
-  xmlNode *empty = xmlNewNode (disk->ns, XML ("backingStore"));
-  if (old == NULL)
-    return xmlAddNextSibling (find_child (disk, "source"), empty);
-  xmlReplaceNode (old, empty);
-  xmlFreeNode (old);
-  return empty;
-}
-
-static void
-strip_backing (xmlDoc *document)
-{
-  for (xmlNode *disk = first_disk (document); disk != NULL; disk = next_disk (disk))
-    {
-      xmlNode *backing = find_child (disk, "backingStore");
-      xmlNode *source = backing != NULL ? find_child (backing, "source") : NULL;
-      xmlNode *host = source != NULL ? find_child (source, "host") : NULL;
-      if (property_holds (host, "socket", CS_SOURCE_BACKING_SOCKET))
-        empty_backing (disk, backing);
-    }
-}
-
 static void
 strip_incoming (xmlDoc *document)
 {
@@ -183,7 +122,7 @@ cs_source_xml_strip_incoming (const char *xml, GError **error)
   if (document == NULL)
     return NULL;
   strip_incoming (document);
-  strip_backing (document);
+  cs_source_xml_strip_disks (document);
   return cs_source_xml_format (document);
 }
 
@@ -205,49 +144,6 @@ cs_source_xml_add_incoming (const char *xml, GError **error)
     }
   add_argument (commandline, "-incoming");
   add_argument (commandline, "defer");
-  return cs_source_xml_format (document);
-}
-
-static xmlNode *
-find_disk (xmlDoc *document, const char *file)
-{
-  for (xmlNode *disk = first_disk (document); disk != NULL; disk = next_disk (disk))
-    {
-      xmlNode *source = find_child (disk, "source");
-      xmlChar *value = source != NULL ? xmlGetNoNsProp (source, XML ("file")) : NULL;
-      bool same = value != NULL && xmlStrEqual (value, XML (file));
-      xmlFree (value);
-      if (same)
-        return disk;
-    }
-  return NULL;
-}
-
-char *
-cs_source_xml_set_backing (const char *xml, const char *file, const char *socket, const char *name,
-                           guint delay, GError **error)
-{
-  g_autoptr (xmlDoc) document = cs_source_xml_parse (xml, error);
-  if (document == NULL)
-    return NULL;
-  xmlNode *disk = find_disk (document, file);
-  if (disk == NULL)
-    {
-      g_set_error (error, CS_ERROR, CS_ERROR_NOT_FOUND, "the domain's XML has no disk '%s'", file);
-      return NULL;
-    }
-  g_autofree char *seconds = g_strdup_printf ("%u", delay);
-  xmlNode *backing = empty_backing (disk, find_child (disk, "backingStore"));
-  xmlNewProp (backing, XML ("type"), XML ("network"));
-  xmlNewProp (xmlNewChild (backing, NULL, XML ("format"), NULL), XML ("type"), XML ("raw"));
-  xmlNode *source = xmlNewChild (backing, NULL, XML ("source"), NULL);
-  xmlNewProp (source, XML ("protocol"), XML ("nbd"));
-  xmlNewProp (source, XML ("name"), XML (name));
-  xmlNode *host = xmlNewChild (source, NULL, XML ("host"), NULL);
-  xmlNewProp (host, XML ("transport"), XML ("unix"));
-  xmlNewProp (host, XML ("socket"), XML (socket));
-  xmlNewProp (xmlNewChild (source, NULL, XML ("reconnect"), NULL), XML ("delay"), XML (seconds));
-  xmlNewChild (backing, NULL, XML ("backingStore"), NULL);
   return cs_source_xml_format (document);
 }
 

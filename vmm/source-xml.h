@@ -4,6 +4,7 @@
 
 #include <glib.h>
 #include <libxml/tree.h>
+#include <stdbool.h>
 
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (xmlDoc, xmlFreeDoc)
 
@@ -18,14 +19,44 @@ char *cs_source_xml_add_incoming (const char *xml, GError **error);
 /* The XML without what the above added (and unchanged in meaning where nothing was). */
 char *cs_source_xml_strip_incoming (const char *xml, GError **error);
 
+/* ---- lazy disks (lazy-disks.h): source-xml-disks.c; stripping, as above, takes out all of it ----
+ */
+
 /* How the socket of a backing image of ours is recognized. */
 #define CS_SOURCE_BACKING_SOCKET "/clusnap-serve-"
+/* How the name of an image that stands for a raw one ends. */
+#define CS_SOURCE_OVERLAY ".clusnap-lazy"
 
 /* The XML in which the disk of file @file has a backing image: @name of the NBD server at @socket.
- * QEMU tries for @delay seconds to reach a server that went away.  NOT_FOUND: no such disk.
- * Stripping, as above, takes it out again. */
+ * QEMU tries for @delay seconds to reach a server that went away.  NOT_FOUND: no such disk. */
 char *cs_source_xml_set_backing (const char *xml, const char *file, const char *socket,
                                  const char *name, guint delay, GError **error);
+
+/* Whether libvirt lets the raw disk of file @file be a qcow2 image for a time, and copies it back:
+ * it would lose filters, and has no shared qcow2 images. */
+bool cs_source_xml_can_overlay (const char *xml, const char *file);
+/* The XML in which that disk is the qcow2 image @file.clusnap-lazy.  NOT_FOUND: no such disk. */
+char *cs_source_xml_set_overlay (const char *xml, const char *file, GError **error);
+
+/* libvirt's job that copies such a disk to @file. */
+typedef enum
+{
+  CS_SOURCE_COPY_NONE,
+  CS_SOURCE_COPY_RUNS,
+  CS_SOURCE_COPY_READY, /* what is written is in both */
+  CS_SOURCE_COPY_PIVOT, /* @file is about to be the disk */
+  CS_SOURCE_COPY_OTHER, /* somebody else's job */
+} CsSourceCopy;
+
+/* <disk> of such a disk as it is without all this (g_free), out of a running domain's XML.
+ * NOT_FOUND: the domain has no such disk, or not as its topmost image. */
+char *cs_source_xml_get_disk (const char *xml, const char *file, CsSourceCopy *copy,
+                              GError **error);
+
+/* For stripping. */
+void cs_source_xml_strip_disks (xmlDoc *document);
+
+/* ---- */
 
 /* Its <uuid> (g_free). */
 char *cs_source_xml_uuid (const char *xml, GError **error);

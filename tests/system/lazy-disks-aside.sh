@@ -53,37 +53,6 @@ restored_lazily() {
     cluster_check --wait-progress 5
 }
 
-# The guest stands, and what it has written is in $tmp/reference.N.
-reference() {
-    local file image n=0
-    vm_qmp 0 '{"execute":"stop"}' >/dev/null
-    for file in $lazy_files; do
-        image=$file
-        [ ! -e "$file.clusnap-lazy" ] || image=$file.clusnap-lazy
-        if [ "$image" = "$file" ]; then
-            qemu-img convert -U -f "${file##*.}" -O raw "$image" "$tmp/reference.$n"
-        else
-            qemu-img convert -U -f qcow2 -O raw "$image" "$tmp/reference.$n"
-        fi
-        n=$((n + 1))
-    done
-}
-
-same_as_reference() {
-    local file n=0
-    disks_are_local "$1"
-    for file in $lazy_files; do
-        qemu-img compare -q -f raw -F "${file##*.}" "$tmp/reference.$n" "$file" || fail "'$file' is not what the guest left ($1)"
-        n=$((n + 1))
-    done
-}
-
-# The guest may wait for memory until the next one runs.
-dies_at() {
-    wait_for 120 clusnapd_has_ended || fail "clusnapd has not come to $1"
-    clusnapd_pid=
-}
-
 note "restored, and filled"
 vm_kill 0
 clusnap restore c one
@@ -102,6 +71,7 @@ done
 for point in $(test_parts "disk-pivot" "disk-write disk-mirror"); do
     note "QEMU is killed at $point"
     restored_lazily one
+    vm_qmp 0 '{"execute":"stop"}' >/dev/null
     reference
     arm "$point:hold"
     sleep 2
@@ -113,6 +83,7 @@ done
 for point in $(test_parts "disk-mirror" "disk-write disk-name disk-pivot disk-finish"); do
     note "clusnapd and QEMU are killed at $point"
     restored_lazily one
+    vm_qmp 0 '{"execute":"stop"}' >/dev/null
     reference
     arm "$point:crash"
     dies_at "$point"

@@ -134,6 +134,51 @@ START_TEST (xml_backing)
 }
 END_TEST
 
+/* The same of a raw disk, which is another image then; and of libvirt's copy back. */
+START_TEST (xml_overlay)
+{
+  static const char xml[] =
+      "<domain><uuid>u-1</uuid><devices>"
+      "<disk type='file' device='disk'><driver name='qemu' type='raw' cache='none'/>"
+      "<source file='/a.raw' index='1'/><backingStore/><target dev='vda'/></disk>"
+      "<disk type='file'><driver type='raw'/><source file='/b.raw'/><shareable/></disk>"
+      "<disk type='file'><driver type='qcow2'/><source file='/c.qcow2'/></disk></devices></domain>";
+  static const char mirror[] =
+      "<mirror type='file' job='copy' ready='yes'><source file='/a.raw'/></mirror>"
+      "<target dev=\"vda\"/>";
+  g_autoptr (GError) error = NULL;
+  CsSourceCopy copy;
+  ck_assert (cs_source_xml_can_overlay (xml, "/a.raw"));
+  ck_assert (!cs_source_xml_can_overlay (xml, "/b.raw"));
+  ck_assert (!cs_source_xml_can_overlay (xml, "/c.qcow2"));
+  ck_assert (!cs_source_xml_can_overlay (xml, "/d.raw"));
+  g_autofree char *backed =
+      cs_source_xml_set_backing (xml, "/a.raw", "/run/clusnap-serve-1", "a", 5, &error);
+  g_autofree char *launched = cs_source_xml_set_overlay (backed, "/a.raw", &error);
+  unit_assert_no_error (error);
+  ck_assert_uint_eq (count (launched, "/a.raw.clusnap-lazy\""), 1);
+  ck_assert_uint_eq (count (launched, "type=\"qcow2\" cache=\"none\""), 1);
+  g_autofree char *idle = cs_source_xml_get_disk (launched, "/a.raw", &copy, &error);
+  unit_assert_no_error (error);
+  ck_assert_int_eq (copy, CS_SOURCE_COPY_NONE);
+  ck_assert_str_eq (idle, "<disk type=\"file\" device=\"disk\"><driver name=\"qemu\" type=\"raw\" "
+                          "cache=\"none\"/><source file=\"/a.raw\"/><backingStore/>"
+                          "<target dev=\"vda\"/></disk>");
+  char **halves = g_strsplit (launched, "<target dev=\"vda\"/>", 2);
+  g_autofree char *copied = g_strconcat (halves[0], mirror, halves[1], NULL);
+  g_strfreev (halves);
+  g_autofree char *same = cs_source_xml_get_disk (copied, "/a.raw", &copy, &error);
+  unit_assert_no_error (error);
+  ck_assert_int_eq (copy, CS_SOURCE_COPY_READY);
+  ck_assert_str_eq (same, idle);
+  g_autofree char *kept = cs_source_xml_strip_incoming (copied, &error);
+  unit_assert_no_error (error);
+  ck_assert_uint_eq (count (kept, "nbd") + count (kept, "lazy") + count (kept, "mirror"), 0);
+  ck_assert_ptr_null (cs_source_xml_get_disk (kept, "/a.raw", &copy, &error));
+  unit_assert_error (error, CS_ERROR_NOT_FOUND);
+}
+END_TEST
+
 static const char *const no_domains[] = {
   "",
   "<domain>",
@@ -240,6 +285,7 @@ main (void)
   tcase_add_loop_test (tests, argv_refused, 0, G_N_ELEMENTS (handed));
   tcase_add_loop_test (tests, xml_there_and_back, 0, G_N_ELEMENTS (domains));
   tcase_add_test (tests, xml_backing);
+  tcase_add_test (tests, xml_overlay);
   tcase_add_loop_test (tests, xml_refused, 0, G_N_ELEMENTS (no_domains));
   tcase_add_loop_test (tests, ref_parse, 0, G_N_ELEMENTS (refs));
   tcase_add_loop_test (tests, source_refused, 0, G_N_ELEMENTS (bad_sources));
