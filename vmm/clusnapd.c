@@ -100,6 +100,14 @@ sweep (gpointer daemon)
   return G_SOURCE_CONTINUE;
 }
 
+static void
+attach (GMainContext *context, GSource *source, GSourceFunc func, gpointer data)
+{
+  g_source_set_callback (source, func, data, NULL);
+  g_source_attach (source, context);
+  g_source_unref (source);
+}
+
 static bool
 run (const Options *options, GError **error)
 {
@@ -115,13 +123,15 @@ run (const Options *options, GError **error)
       options->log_directory ? options->log_directory : "/var/log/clusnap", error);
   if (daemon == NULL)
     return false;
-  g_autoptr (GMainLoop) loop = g_main_loop_new (NULL, FALSE);
-  g_unix_signal_add (SIGTERM, quit, loop);
-  g_unix_signal_add (SIGINT, quit, loop);
+  /* The default context is iterated by libvirt's event thread as well, to the end. */
+  g_autoptr (GMainContext) context = g_main_context_new ();
+  g_autoptr (GMainLoop) loop = g_main_loop_new (context, FALSE);
+  attach (context, g_unix_signal_source_new (SIGTERM), quit, loop);
+  attach (context, g_unix_signal_source_new (SIGINT), quit, loop);
   /* First the guests, then everything else. */
   cs_daemon_recover (daemon);
   cs_daemon_recover_lines (daemon);
-  g_timeout_add_seconds (SWEEP_SECONDS, sweep, daemon);
+  attach (context, g_timeout_source_new_seconds (SWEEP_SECONDS), sweep, daemon);
   CsRpcServer *server = cs_rpc_server_new (socket, methods, daemon, error);
   if (server == NULL)
     return false;
