@@ -72,7 +72,8 @@ fill_goes_on
 lose_all
 disks_are_local "the guests ended"
 for file in "$cluster_directory"/*.qcow2; do
-    qemu-img check -q "$file" || fail "'$file' is damaged"
+    # A QEMU that is killed may leak clusters (3), which harms nothing.
+    qemu-img check -q "$file" || [ $? -eq 3 ] || fail "'$file' is damaged"
 done
 
 note "eager"
