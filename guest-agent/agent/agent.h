@@ -63,6 +63,7 @@ typedef struct
   bool is_socket;
   bool connected;  /* the host has its end open */
   int64_t look_at; /* when to look again whether it has */
+  int64_t late_until; /* connected, but Linux does not know yet; 0: it does */
   CsLineBuffer in;
   char *out; /* of CS_AGENT_ANSWER_MAX bytes */
   size_t out_length;

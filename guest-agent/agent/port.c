@@ -2,6 +2,11 @@
  * without end, and a read returns 0: it is then left out of poll.  The driver sends SIGIO when the
  * host opens or closes its end (O_ASYNC); once in LOOK_EVERY the port is looked at all the same.
  *
+ * What the host sends as soon as it has opened its end may be here before Linux knows of that: the
+ * one comes through the port's queue, the other through the control queue and a work item.  Until
+ * then the port still reports POLLHUP, and a read after the last byte returns 0, as if the host had
+ * gone: for LATE_OPEN that is not believed.
+ *
  * A unix socket in place of the port serves tests: connected to again and again. */
 #include "config.h"
 
@@ -18,6 +23,7 @@
 
 #define LOOK_EVERY 1000       /* ms */
 #define SOCKET_LOOK_EVERY 100 /* ms */
+#define LATE_OPEN 1000        /* ms */
 
 static int
 connect_to (const char *path)
@@ -74,7 +80,7 @@ agent_port_close (AgentPort *port)
 void
 agent_port_poll (const AgentPort *port, struct pollfd *entry)
 {
-  entry->fd = port->connected ? port->fd : -1;
+  entry->fd = port->connected && port->late_until == 0 ? port->fd : -1;
   entry->events = (short)(POLLIN | (port->out_length > 0 ? POLLOUT : 0));
   entry->revents = 0;
 }
@@ -92,6 +98,7 @@ set_closed (AgentPort *port, bool *closed)
 {
   *closed = *closed || port->connected;
   port->connected = false;
+  port->late_until = 0;
   forget (port);
   port->look_at = agent_now () + (port->is_socket ? SOCKET_LOOK_EVERY : LOOK_EVERY);
   if (port->is_socket && port->fd >= 0)
@@ -101,15 +108,17 @@ set_closed (AgentPort *port, bool *closed)
     }
 }
 
-/* Whether the host is there now. */
+/* Whether the host is there now; *@late: what it sent is, but not yet that it has opened its end. */
 static bool
-look (AgentPort *port)
+look (AgentPort *port, bool *late)
 {
+  *late = false;
   if (port->fd < 0 && port->is_socket)
     port->fd = connect_to (port->path);
   struct pollfd entry = { .fd = port->fd, .events = POLLIN };
   if (port->fd < 0 || poll (&entry, 1, 0) < 0)
     return false;
+  *late = !port->is_socket && (entry.revents & POLLHUP) != 0;
   return (entry.revents & (POLLHUP | POLLERR | POLLNVAL)) == 0 || (entry.revents & POLLIN) != 0;
 }
 
@@ -155,12 +164,20 @@ void
 agent_port_work (AgentPort *port, short revents, bool *opened, bool *closed)
 {
   int64_t now = agent_now ();
+  bool late;
   *opened = *closed = false;
   if (!port->connected && now >= port->look_at)
     {
-      *opened = port->connected = look (port);
+      *opened = port->connected = look (port, &late);
+      port->late_until = *opened && late ? now + LATE_OPEN : 0;
       port->look_at = now + (port->is_socket ? SOCKET_LOOK_EVERY : LOOK_EVERY);
       return;
+    }
+  if (port->connected && port->late_until != 0)
+    {
+      revents = look (port, &late) ? POLLIN : 0;
+      if (!late || now >= port->late_until)
+        port->late_until = 0;
     }
   if (port->connected && (revents & (POLLIN | POLLHUP | POLLERR)))
     receive (port, closed);

@@ -27,6 +27,7 @@
 #include <string.h>
 
 #define RESUME_LIMIT 10000 /* ms for all hooks of a resume */
+#define LATE_LOOK_EVERY 5  /* ms */
 
 static const char *const states[] = {
   [SESSION_RUNNING] = "running",   [SESSION_PREPARING] = "preparing",
@@ -330,5 +331,7 @@ agent_session_deadline (const Session *session)
     earlier (&when, session->pending.deadline);
   if (!session->port.connected)
     earlier (&when, session->port.look_at);
+  else if (session->port.late_until != 0)
+    earlier (&when, agent_now () + LATE_LOOK_EVERY);
   return when;
 }
