@@ -7,8 +7,8 @@
 typedef struct CsDiskServer CsDiskServer;
 
 /* Starts it on a socket in @directory that only we may connect to.  BUSY when it runs already
- * for somebody else: a QEMU has only one.  One that a killed clusnapd left on such a socket, and that
- * exports nothing, is stopped first. */
+ * for somebody else: a QEMU has only one.  One that a killed clusnapd left on such a socket, and
+ * that exports nothing, is stopped first. */
 CsDiskServer *cs_disk_server_start (CsMonitor *monitor, const char *directory, GError **error);
 
 /* Removes the socket; stopping the server is cs_disk_remove_ours' part. */

@@ -61,8 +61,8 @@ typedef struct
   const char *path;
   int fd;
   bool is_socket;
-  bool connected;  /* the host has its end open */
-  int64_t look_at; /* when to look again whether it has */
+  bool connected;     /* the host has its end open */
+  int64_t look_at;    /* when to look again whether it has */
   int64_t late_until; /* connected, but Linux does not know yet; 0: it does */
   CsLineBuffer in;
   char *out; /* of CS_AGENT_ANSWER_MAX bytes */

@@ -108,7 +108,8 @@ set_closed (AgentPort *port, bool *closed)
     }
 }
 
-/* Whether the host is there now; *@late: what it sent is, but not yet that it has opened its end. */
+/* Whether the host is there now; *@late: what it sent is, but not yet that it has opened its end.
+ */
 static bool
 look (AgentPort *port, bool *late)
 {
