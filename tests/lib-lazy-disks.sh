@@ -9,7 +9,7 @@
 #   disks_are_local                waits until all_plain
 #   reference                      the guests stand: keeps what they have written
 #   same_as_reference TEXT         it is what is in the files, which are local
-#   dies_at POINT                  waits for clusnapd's end
+#   clusnapd_ends_at POINT [COMMAND...]   it crashes there, COMMAND is run while there is none, another one begins and fills
 
 arm() {
     echo "$1" >"$tmp/fault.new"
@@ -94,7 +94,13 @@ same_as_reference() {
 }
 
 # The guest may wait for memory until the next one runs.
-dies_at() {
-    wait_for 120 clusnapd_has_ended || fail "clusnapd has not come to $1"
+clusnapd_ends_at() {
+    local point=$1
+    shift
+    arm "$point:crash"
+    wait_for 120 clusnapd_has_ended || fail "clusnapd has not come to $point"
     clusnapd_pid=
+    "$@"
+    fill_goes_on
+    daemon_start
 }

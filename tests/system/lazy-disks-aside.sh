@@ -61,10 +61,7 @@ local_again "restored"
 for point in $(test_parts "disk-name" "disk-write disk-mirror disk-pivot disk-finish"); do
     note "clusnapd is killed at $point"
     restored_lazily one
-    arm "$point:crash"
-    dies_at "$point"
-    fill_goes_on
-    daemon_start
+    clusnapd_ends_at "$point"
     local_again "$point"
 done
 
@@ -85,11 +82,7 @@ for point in $(test_parts "disk-mirror" "disk-write disk-name disk-pivot disk-fi
     restored_lazily one
     vm_qmp 0 '{"execute":"stop"}' >/dev/null
     reference
-    arm "$point:crash"
-    dies_at "$point"
-    vm_kill 0
-    fill_goes_on
-    daemon_start
+    clusnapd_ends_at "$point" vm_kill 0
     same_as_reference "$point"
 done
 

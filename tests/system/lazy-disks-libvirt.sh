@@ -132,10 +132,7 @@ domains_check --wait-progress 20
 for point in $(test_parts "disk-pivot" "disk-write disk-mirror disk-name disk-finish"); do
     note "clusnapd is killed at $point"
     restored_lazily one
-    arm "$point:crash"
-    dies_at "$point"
-    fill_goes_on
-    daemon_start
+    clusnapd_ends_at "$point"
     disks_are_local "$point"
     as_before
     domains_check --wait-progress 20
@@ -157,11 +154,7 @@ for point in $(test_parts "disk-pivot" "disk-write disk-mirror disk-name disk-fi
     note "clusnapd is killed and the domains end at $point"
     restored_lazily one
     stand
-    arm "$point:crash"
-    dies_at "$point"
-    lose_all
-    fill_goes_on
-    daemon_start
+    clusnapd_ends_at "$point" lose_all
     same_as_reference "$point"
 done
 
