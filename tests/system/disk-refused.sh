@@ -70,9 +70,14 @@ nbd=
 # A job of libvirt's kind, which nobody dismisses: QEMU 10.0 would crash in query-named-block-nodes.
 qemu-img create -q -f qcow2 -b raw.img -F raw above.qcow2
 start -qmp "unix:$work/other,server=on,wait=off" -drive if=none,id=b,file=above.qcow2,format=qcow2 "${device[@]}"
-printf '%s\n' '{"execute":"qmp_capabilities"}' \
-    '{"execute":"block-stream","arguments":{"job-id":"pull-vda","device":"b","auto-dismiss":false}}' |
-    socat -t 2 - "UNIX-CONNECT:$work/other" >/dev/null
+on_other() { # COMMAND: executes it on the other monitor
+    printf '%s\n' '{"execute":"qmp_capabilities"}' "$1" | socat -t 1 - "UNIX-CONNECT:$work/other"
+}
+on_other '{"execute":"block-stream","arguments":{"job-id":"pull-vda","device":"b","auto-dismiss":false}}' >/dev/null
+for _ in $(seq 60); do
+    on_other '{"execute":"query-jobs"}' >jobs.json
+    ! grep -q '"status": "concluded"' jobs.json || break
+done
 "$tool" qmp 'fail busy query' >out || fail "not refused: a job that is not dismissed"
 grep -q "'pull-vda' has ended and was not dismissed.*job-dismiss" out || fail "it says: $(cat out)"
 kill -0 "$qemu" || fail "QEMU has ended: $(cat qemu.log)"
