@@ -1,8 +1,7 @@
 # shellcheck shell=bash
-# Part of tests/system/lazy-disks-*.sh; after tests/lib.sh and cluster or domains were started.
+# Part of tests/system/lazy-disks-*.sh; includes tests/lib-faults.sh.
 #
-#   lazy_begin COMMAND             COMMAND (clusnap_cluster_of_...) defines cluster "c" with a store, its first snapshot is "one"
-#   arm POINT:WHAT                 a fault, in a file that is there whole
+#   lazy_begin COMMAND             cluster or domains were started: COMMAND (clusnap_cluster_of_...) defines cluster "c" with a store, its first snapshot is "one"
 #   fill_stops, fill_goes_on       the disks of what is restored are left unfilled; are filled
 #   backing_of FILE                what its header names as its backing image
 #   all_lazy, all_plain            of the files in $lazy_files; nothing is left of a fill
@@ -11,10 +10,8 @@
 #   same_as_reference TEXT         it is what is in the files, which are local
 #   clusnapd_ends_at POINT [COMMAND...]   it crashes there, COMMAND is run while there is none, another one begins and fills
 
-arm() {
-    echo "$1" >"$tmp/fault.new"
-    mv "$tmp/fault.new" "$tmp/fault"
-}
+# shellcheck source=tests/lib-faults.sh
+. "${srcdir:-.}/tests/lib-faults.sh"
 
 fill_stops() {
     arm disk-fill:error
@@ -22,10 +19,6 @@ fill_stops() {
 
 fill_goes_on() {
     arm ''
-}
-
-daemon_start() {
-    clusnapd_start CLUSNAP_FAULT="@$tmp/fault"
 }
 
 lazy_begin() {

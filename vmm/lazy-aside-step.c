@@ -184,11 +184,10 @@ cs_lazy_aside_step (CsLazyAside *aside, CsMonitor *monitor, bool may_export, boo
 void
 cs_lazy_aside_hold (CsLazyAside *aside, CsMonitor *monitor)
 {
-  json_object *arguments = cs_json_strings ("device", aside->job, NULL);
-  json_object_object_add (arguments, "force", json_object_new_boolean (true));
   aside->begun = false;
   /* There may be none. */
-  cs_monitor_execute (monitor, "block-job-cancel", arguments, NULL, NULL);
+  cs_monitor_execute (monitor, "block-job-cancel", cs_json_strings ("device", aside->job, NULL),
+                      NULL, NULL);
   if (aside->server == NULL)
     return;
   cs_lazy_aside_stop_fill (aside);

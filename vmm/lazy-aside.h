@@ -97,7 +97,8 @@ bool cs_lazy_aside_step_domain (CsLazyAside *aside, CsMonitor *monitor, virDomai
                                 bool *complete, GError **error);
 /* Whether it uses QEMU's only NBD server. */
 bool cs_lazy_aside_is_exporting (const CsLazyAside *aside);
-/* Ends the job and the export.  A raw image goes on being filled, which is nobody's business. */
+/* Ends the job, which is ready, and the export.  A raw image goes on being filled, which is
+ * nobody's business. */
 void cs_lazy_aside_hold (CsLazyAside *aside, CsMonitor *monitor);
 void cs_lazy_aside_hold_domain (CsLazyAside *aside, virDomainPtr domain);
 /* QEMU has ended: the image gets all and takes its name.  Fails while somebody has it open. */

@@ -16,6 +16,10 @@
 /* libvirt's names, without the disk's. */
 #define LIBVIRT_JOBS "pull-", "copy-"
 
+/* Of a copy that does not get on. */
+#define COPY_SECONDS 30
+#define POLL_US 5000
+
 typedef struct
 {
   CsLazyDisks *lazy;
@@ -282,13 +286,57 @@ cs_lazy_disks_step (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
   return true;
 }
 
+/* The first job that copies and is not ready, or NULL. */
+static json_object *
+find_copy (json_object *jobs)
+{
+  for (gsize i = 0; i < cs_array_length (jobs); i++)
+    {
+      json_object *job = json_object_array_get_idx (jobs, i);
+      if (is_filling (job) && g_strcmp0 (cs_json_string (job, "type"), "mirror") == 0)
+        return job;
+    }
+  return NULL;
+}
+
+/* Until the jobs that copy what the guest wrote are ready.  QEMU (10.0, mirror_run) frees the map
+ * of what such a job has under way when it is ended before, and writes of the guest's that it
+ * copies as well then end in the freed memory; one that is ready ends with no write under way. */
+static bool
+wait_for_copies (CsMonitor *monitor, GError **error)
+{
+  gint64 offset = -1, end = 0;
+  for (;; g_usleep (POLL_US))
+    {
+      g_autoptr (CsJson) jobs = NULL;
+      if (!cs_monitor_execute (monitor, "query-block-jobs", NULL, &jobs, error))
+        return false;
+      json_object *copy = find_copy (jobs);
+      if (copy == NULL)
+        return true;
+      if (cs_member_int (copy, "offset") != offset)
+        {
+          offset = cs_member_int (copy, "offset");
+          end = g_get_monotonic_time () + COPY_SECONDS * G_USEC_PER_SEC;
+        }
+      else if (g_get_monotonic_time () > end)
+        {
+          g_set_error (error, CS_ERROR, CS_ERROR_DEADLINE,
+                       "%s: '%s', which copies what the guest wrote to its disk while that was "
+                       "filled, has not got on for %d s",
+                       cs_monitor_name (monitor), cs_json_string (copy, "device"), COPY_SECONDS);
+          return false;
+        }
+    }
+}
+
 bool
 cs_lazy_disks_hold (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
 {
   g_auto (Look) look = { .lazy = lazy, .monitor = monitor };
   if (g_atomic_int_get (&lazy->complete))
     return true;
-  if (!find_domain (&look, error))
+  if (!wait_for_copies (monitor, error) || !find_domain (&look, error))
     return false;
   for (guint i = 0; i < lazy->disks->len; i++)
     {

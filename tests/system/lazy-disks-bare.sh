@@ -1,11 +1,10 @@
 #!/bin/bash
 # Disks that are filled while the guests run: from an NBD server of the store to plain local images, with clusnapd or a
 # server killed in between, a snapshot taken in between, and guests that end in between.
-. "${srcdir:-.}/tests/lib.sh"
+# shellcheck source=tests/lib-lazy-disks.sh
+. "${srcdir:-.}/tests/lib-lazy-disks.sh"
 requires_root
 requires jq ip nbdkit
-# shellcheck source=tests/lib-lazy-disks.sh
-. "$srcdir/tests/lib-lazy-disks.sh"
 
 cluster_start lazyd 2 memory=128 run=probe options=dirty=4 'disks=raw:none qcow2:writeback'
 cluster_wait

@@ -1,12 +1,11 @@
 #!/bin/bash
 # The same with libvirt domains, and their raw disks, which are filled aside: libvirt's view is true while the disks are filled and as before afterwards;
 # clusnapd, a disks' server, the domains, or clusnapd and the domains end meanwhile.
-. "${srcdir:-.}/tests/lib.sh"
+# shellcheck source=tests/lib-lazy-disks.sh
+. "${srcdir:-.}/tests/lib-lazy-disks.sh"
 requires_root
 requires jq virsh ip nbdkit
 start_libvirtd_if_needed
-# shellcheck source=tests/lib-lazy-disks.sh
-. "$srcdir/tests/lib-lazy-disks.sh"
 
 domains_start "clusnap-lazyd-$$" 2 memory=192 run=probe options=dirty=4 'disks=raw:none qcow2:writeback'
 domains_wait
