@@ -31,8 +31,9 @@
   X (NO_QUIESCE, "no-quiesce", 0, NULL, "do not ask the guests' agents")                           \
   X (DRY_RUN, "dry-run", 0, NULL, "only tell what would be done")                                 \
   X (EAGER, "eager", 0, NULL, "load all memory before the VMs run")                                \
-  X (FILL_RATE, "fill-rate", 0, "MIB/S", "fill the memory of each VM at most so fast, 0: as fast as "  \
-     "possible (default: slower while the guest waits for pages)")                                 \
+  X (FILL_RATE, "fill-rate", 0, "MIB/S", "fill the memory of each VM, and each of its disks, at "   \
+     "most so fast, 0: as fast as possible (default: memory slower while the guest waits for "     \
+     "pages)")                                                                                     \
   X (VM, "vm", 0, "VM", "only this VM; may be given several times")                                \
   X (NO_WAIT, "no-wait", 0, NULL, "end when the VMs run; clusnapd goes on filling their memory")  \
   X (CLONE, "clone", 0, "NAME", "start them as a new cluster NAME beside those that run, with "    \

@@ -96,6 +96,9 @@ cs_daemon_free (CsDaemon *daemon)
   if (daemon == NULL)
     return;
   g_mutex_lock (&daemon->lock);
+  if (daemon->filling > 0)
+    g_message ("waiting for the memory and the disks of %u VMs, which arrive after a restore",
+               daemon->filling);
   while (daemon->filling > 0)
     g_cond_wait (&daemon->filled, &daemon->lock);
   daemon->ending = true;

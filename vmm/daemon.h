@@ -30,7 +30,7 @@ typedef struct
   GHashTable *stores; /* path -> CsStore; open while the daemon runs */
   GPtrArray *retired; /* stores whose directory was replaced: something may still point at them */
   GHashTable *clones; /* names of clones that are being made or removed */
-  guint filling;      /* VMs whose memory is still arriving */
+  guint filling;      /* VMs whose memory or disks are still arriving */
   GCond filled;
   bool ending;
   GCond ended;

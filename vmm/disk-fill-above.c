@@ -23,6 +23,7 @@ typedef struct
   guint volume;
   char *wanted, *below; /* STEP bytes each */
   GArray *requests;     /* gint64, in flight on top */
+  guint64 put;          /* bytes of the present step */
 } Above;
 
 typedef enum
@@ -65,6 +66,7 @@ put (Above *above, Kind kind, guint64 offset, guint64 at, guint64 length, GError
                       : cs_nbd_write (above->top, above->wanted + at, length, offset + at, error);
   if (number > 0)
     g_array_append_val (above->requests, number);
+  above->put += kind == DATA ? length : 0;
   return number > 0;
 }
 
@@ -110,17 +112,18 @@ fill_step (Above *above, guint64 offset, GError **error)
                       error)
       || !read_backing (above, offset, length, error))
     return false;
+  above->put = 0;
   bool put_ok = put_differences (above, offset, length, error);
   return wait_all (above, put_ok ? error : NULL) && put_ok;
 }
 
 static bool
-fill (Above *above, GCancellable *cancellable, guint64 *position, GError **error)
+fill (Above *above, CsDiskFillControl *control, GError **error)
 {
-  guint64 size = above->disk->size;
+  guint64 size = above->disk->size, *position = control->written;
   for (guint64 offset = *position; offset < size; offset = MIN (offset + STEP, size))
     {
-      if (g_cancellable_is_cancelled (cancellable))
+      if (g_cancellable_is_cancelled (control->cancellable))
         {
           g_set_error (error, CS_ERROR, CS_ERROR_CANCELLED, "cancelled");
           return false;
@@ -128,6 +131,7 @@ fill (Above *above, GCancellable *cancellable, guint64 *position, GError **error
       if (!fill_step (above, offset, error))
         return false;
       __atomic_store_n (position, MIN (offset + STEP, size), __ATOMIC_RELAXED);
+      cs_pace_keep (&control->pace, above->put, control->cancellable);
     }
   gint64 number = cs_nbd_flush (above->top, error);
   return number > 0 && cs_nbd_wait (above->top, number, error);
@@ -156,7 +160,7 @@ open_backing (const CsDisk *disk, const char *path, GError **error)
 
 bool
 cs_disk_fill_above (const CsDisk *disk, const char *path, CsNbd *top, CsImage *image, guint volume,
-                    GCancellable *cancellable, guint64 *position, GError **error)
+                    CsDiskFillControl *control, GError **error)
 {
   g_autoptr (CsNbd) backing = open_backing (disk, path, error);
   if (backing == NULL)
@@ -164,6 +168,6 @@ cs_disk_fill_above (const CsDisk *disk, const char *path, CsNbd *top, CsImage *i
   g_autoptr (GArray) requests = g_array_new (FALSE, FALSE, sizeof (gint64));
   g_autofree char *wanted = g_malloc (STEP);
   g_autofree char *below = g_malloc (STEP);
-  Above above = { disk, top, backing, image, volume, wanted, below, requests };
-  return fill (&above, cancellable, position, error);
+  Above above = { disk, top, backing, image, volume, wanted, below, requests, 0 };
+  return fill (&above, control, error);
 }

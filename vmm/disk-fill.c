@@ -32,8 +32,7 @@ typedef struct
   const char *path;
   int fd;     /* raw */
   CsNbd *nbd; /* qcow2; NULL for raw */
-  GCancellable *cancellable;
-  guint64 *written;
+  CsDiskFillControl *control;
   Piece pieces[PIECES];
   guint current;
 } Filler;
@@ -56,8 +55,11 @@ write_piece (Filler *filler, GError **error)
     return true;
   guint64 offset = piece->page * CS_PAGE_SIZE;
   guint64 length = MIN (piece->count * CS_PAGE_SIZE, filler->disk->size - offset);
-  if (filler->written != NULL)
-    __atomic_fetch_add (filler->written, length, __ATOMIC_RELAXED);
+  CsDiskFillControl *control = filler->control;
+  if (control->written != NULL)
+    __atomic_fetch_add (control->written, length, __ATOMIC_RELAXED);
+  /* That it was cancelled the next page tells. */
+  cs_pace_keep (&control->pace, length, control->cancellable);
   if (filler->nbd == NULL)
     {
       piece->count = 0;
@@ -75,7 +77,7 @@ take_page (guint64 page, const void *data, void *user_data, GError **error)
 {
   Filler *filler = user_data;
   Piece *piece = &filler->pieces[filler->current];
-  if (g_cancellable_is_cancelled (filler->cancellable))
+  if (g_cancellable_is_cancelled (filler->control->cancellable))
     {
       g_set_error (error, CS_ERROR, CS_ERROR_CANCELLED, "cancelled");
       return false;
@@ -195,20 +197,20 @@ fill_qcow2 (Filler *filler, CsImage *image, guint volume, GError **error)
   if (filler->disk->backing_file == NULL)
     return copy (filler, image, volume, error);
   guint64 position = 0;
-  bool ok = cs_disk_fill_above (filler->disk, filler->path, filler->nbd, image, volume,
-                                filler->cancellable,
-                                filler->written != NULL ? filler->written : &position, error);
+  CsDiskFillControl control = *filler->control;
+  if (control.written == NULL)
+    control.written = &position;
+  bool ok =
+      cs_disk_fill_above (filler->disk, filler->path, filler->nbd, image, volume, &control, error);
   g_clear_pointer (&filler->nbd, cs_nbd_free);
   return ok;
 }
 
 bool
 cs_disk_fill (const CsDisk *disk, const char *path, int fd, bool block_device, CsImage *image,
-              guint volume, GCancellable *cancellable, guint64 *written, GError **error)
+              guint volume, CsDiskFillControl *control, GError **error)
 {
-  Filler filler = {
-    .disk = disk, .path = path, .fd = fd, .cancellable = cancellable, .written = written
-  };
+  Filler filler = { .disk = disk, .path = path, .fd = fd, .control = control };
   if (strcmp (disk->format, "raw") == 0)
     return fill_raw (&filler, block_device, image, volume, error);
   return fill_qcow2 (&filler, image, volume, error);

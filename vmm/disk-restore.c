@@ -153,8 +153,9 @@ make_new (CsDiskRestore *restore, const struct stat *old, GError **error)
     return cs_disk_create_qcow2 (restore->disk,
                                  restore->disk->backing_file != NULL ? NULL : restore->lazy_backing,
                                  restore->new_path, error);
+  CsDiskFillControl control = { .cancellable = restore->cancellable };
   return cs_disk_fill (restore->disk, restore->new_path, restore->fd, false, restore->image,
-                       restore->volume, restore->cancellable, NULL, error);
+                       restore->volume, &control, error);
 }
 
 static bool
@@ -213,8 +214,9 @@ switch_device (CsDiskRestore *restore, GError **error)
   if (restore->fd < 0)
     return cs_error_set_errno (error, errno, "cannot open block device '%s' for us alone",
                                restore->path);
+  CsDiskFillControl control = { .cancellable = restore->cancellable };
   return cs_disk_fill (restore->disk, restore->path, restore->fd, true, restore->image,
-                       restore->volume, restore->cancellable, NULL, error);
+                       restore->volume, &control, error);
 }
 
 /* Keeps the old image under a second name. */

@@ -14,30 +14,32 @@
 #include <unistd.h>
 
 static bool
-write_from (CsLazyAside *aside, CsImage *image, guint volume, const char *path, GError **error)
+write_from (CsLazyAside *aside, CsImage *image, guint volume, const char *path, guint64 rate,
+            GError **error)
 {
   CsVolumeInfo info;
+  CsDiskFillControl control = { .cancellable = aside->cancellable,
+                                .written = &aside->written,
+                                .pace = { .rate = rate } };
   bool above = cs_lazy_aside_needs_export (aside);
   cs_image_volume_info (image, volume, &info);
   __atomic_store_n (&aside->content,
                     above ? aside->disk.form->size : info.pages_present * CS_PAGE_SIZE,
                     __ATOMIC_RELAXED);
   if (aside->nbd != NULL)
-    return cs_disk_fill_above (aside->disk.form, path, aside->nbd, image, volume,
-                               aside->cancellable, &aside->written, error);
+    return cs_disk_fill_above (aside->disk.form, path, aside->nbd, image, volume, &control, error);
   __atomic_store_n (&aside->written, 0, __ATOMIC_RELAXED);
   cs_autofd int fd = open (path, O_RDWR | O_CLOEXEC);
   if (fd < 0)
     return cs_error_set_errno (error, errno, "cannot open '%s'", path);
-  if (!cs_disk_fill (aside->disk.form, path, fd, false, image, volume, aside->cancellable,
-                     &aside->written, error))
+  if (!cs_disk_fill (aside->disk.form, path, fd, false, image, volume, &control, error))
     return false;
   /* So that the end of QEMU's job, for which the guest waits, has little to flush. */
   return fdatasync (fd) == 0 || cs_error_set_errno (error, errno, "cannot flush '%s'", path);
 }
 
-bool
-cs_lazy_aside_write (CsLazyAside *aside, const char *path, GError **error)
+static bool
+write_at (CsLazyAside *aside, const char *path, guint64 rate, GError **error)
 {
   guint volume;
   const char *name = aside->disk.form->name;
@@ -46,11 +48,17 @@ cs_lazy_aside_write (CsLazyAside *aside, const char *path, GError **error)
   if (ok && !(ok = cs_image_find_volume (image, CS_VOLUME_DISK, name, &volume)))
     g_set_error (error, CS_ERROR, CS_ERROR_NOT_FOUND, "image '%s' has no such volume",
                  aside->disk.image);
-  ok = ok && write_from (aside, image, volume, path, error);
+  ok = ok && write_from (aside, image, volume, path, rate, error);
   cs_image_free (image);
   if (!ok)
     g_prefix_error (error, "disk '%s' ('%s') could not be filled to its end: ", name, aside->path);
   return ok;
+}
+
+bool
+cs_lazy_aside_write (CsLazyAside *aside, const char *path, GError **error)
+{
+  return write_at (aside, path, 0, error);
 }
 
 static gpointer
@@ -59,7 +67,7 @@ filler_main (gpointer data)
   CsLazyAside *aside = data;
   cs_lazy_set_nice (CS_LAZY_FILL_NICE);
   bool ok = cs_fault_point ("disk-write", &aside->error)
-            && cs_lazy_aside_write (aside, aside->fill_path, &aside->error);
+            && write_at (aside, aside->fill_path, aside->disk.rate, &aside->error);
   g_clear_pointer (&aside->nbd, cs_nbd_free);
   g_atomic_int_set (&aside->state, ok ? ASIDE_FILLED : ASIDE_FAILED);
   return NULL;

@@ -55,7 +55,7 @@ void cs_lazy_aside_unlink (CsLazyAside *aside);
 void cs_lazy_aside_start_fill (CsLazyAside *aside, CsNbd *nbd);
 CsLazyAsideState cs_lazy_aside_end_fill (CsLazyAside *aside, GError **error);
 void cs_lazy_aside_stop_fill (CsLazyAside *aside);
-/* The same in this thread, to the file at @path. */
+/* The same in this thread, to the file at @path, unbounded. */
 bool cs_lazy_aside_write (CsLazyAside *aside, const char *path, GError **error);
 
 /* QEMU's devices and nodes at one moment. */

@@ -63,6 +63,7 @@ typedef struct
   const CsDisk *form;    /* likewise: name, format, size, ... */
   guint number;          /* of the disk, in names of what we put into QEMU */
   const char *directory; /* for sockets; likewise */
+  guint64 rate;          /* bytes/s at which it is filled while the guest runs, 0: unbounded */
 } CsLazyAsideDisk;
 
 /* For the disk at @path, which is no symbolic link.  EXISTS: files of an earlier restore lie there.

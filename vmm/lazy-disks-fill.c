@@ -179,11 +179,14 @@ start_job (const Look *look, guint i, const char *node, GError **error)
 {
   const CsLazyDisk *disk = look->lazy->disks->pdata[i];
   if (look->domain != NULL)
-    return virDomainBlockPull (look->domain, disk->filename, 0, 0) == 0
+    return virDomainBlockPull (look->domain, disk->filename, look->lazy->rate,
+                               VIR_DOMAIN_BLOCK_PULL_BANDWIDTH_BYTES)
+               == 0
            || cs_libvirt_set_error (error, "disk '%s' cannot be filled", disk->name);
   g_autofree char *id = g_strdup_printf (JOB, i);
-  return cs_monitor_execute (look->monitor, "block-stream",
-                             cs_json_strings ("job-id", id, "device", node, NULL), NULL, error);
+  json_object *arguments = cs_json_strings ("job-id", id, "device", node, NULL);
+  cs_json_add_uint (arguments, "speed", look->lazy->rate);
+  return cs_monitor_execute (look->monitor, "block-stream", arguments, NULL, error);
 }
 
 /* The job has gone before its end: something could not be read or written, and the guest got the

@@ -28,6 +28,7 @@ struct CsLazyDisks
   char *socket;
   char *directory;  /* the socket's */
   char *uri, *uuid; /* of a libvirt domain; NULL: a bare QEMU */
+  guint64 rate;     /* bytes/s for each disk, 0: unbounded */
   uid_t uid;
   gid_t gid;
 

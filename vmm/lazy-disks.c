@@ -156,7 +156,7 @@ cs_lazy_disks_serve (CsLazyDisks *lazy, GError **error)
 
 CsLazyDisks *
 cs_lazy_disks_new (CsStore *store, const char *image, json_object *source, const char *directory,
-                   GError **error)
+                   guint64 rate, GError **error)
 {
   g_autoptr (CsLazyDisks) lazy = lazy_alloc (store, image, source);
   g_autofree char *id = g_strdup_printf ("%08x%08x", g_random_int (), g_random_int ());
@@ -164,6 +164,7 @@ cs_lazy_disks_new (CsStore *store, const char *image, json_object *source, const
   lazy->root = g_strconcat ("restore-", id, NULL);
   lazy->socket = g_build_filename (directory, name, NULL);
   lazy->directory = g_strdup (directory);
+  lazy->rate = rate;
   return put_root (lazy, source, error) && cs_lazy_disks_serve (lazy, error)
              ? g_steal_pointer (&lazy)
              : NULL;
@@ -190,8 +191,12 @@ add_disk (CsLazyDisks *lazy, const char *name, const char *filename, guint64 siz
 static CsLazyAsideDisk
 aside_disk (const CsLazyDisks *lazy, guint number)
 {
-  return (CsLazyAsideDisk){ lazy->store, lazy->image, lazy_disk (lazy, number)->form, number,
-                            lazy->directory };
+  return (CsLazyAsideDisk){ .store = lazy->store,
+                            .image = lazy->image,
+                            .form = lazy_disk (lazy, number)->form,
+                            .number = number,
+                            .directory = lazy->directory,
+                            .rate = lazy->rate };
 }
 
 char *
@@ -308,6 +313,7 @@ cs_lazy_disks_to_json (const CsLazyDisks *lazy)
   json_object *object =
       cs_json_strings ("image", lazy->image, "root", lazy->root, "socket", lazy->socket, NULL);
   json_object *disks = json_object_new_array ();
+  cs_json_add_uint (object, "rate", lazy->rate);
   if (lazy->serve != NULL)
     json_object_object_add (object, "serve", cs_disk_serve_to_json (lazy->serve));
   for (guint i = 0; i < lazy->disks->len; i++)
@@ -348,6 +354,7 @@ take_record (CsLazyDisks *lazy, json_object *object, GError **error)
   json_object *disks = cs_json_array (object, "disks");
   lazy->root = g_strdup (cs_json_string (object, "root"));
   lazy->socket = g_strdup (cs_json_string (object, "socket"));
+  lazy->rate = cs_json_uint (object, "rate", 0);
   bool valid = disks != NULL && lazy->root != NULL && lazy->socket != NULL;
   lazy->directory = valid ? g_path_get_dirname (lazy->socket) : NULL;
   for (gsize i = 0; valid && i < json_object_array_length (disks); i++)

@@ -41,9 +41,11 @@ typedef struct CsLazyDisks CsLazyDisks;
 bool cs_lazy_disks_can (const CsDisk *disk, json_object *source);
 
 /* Starts the server for image @image, with its socket in @directory, for the QEMU of @source
- * (vmm/source.h), and puts the root.  Freed before cs_lazy_disks_keep, both are taken back. */
+ * (vmm/source.h), and puts the root.  Freed before cs_lazy_disks_keep, both are taken back.  Each
+ * disk is filled with at most @rate bytes/s while the VM runs (0: unbounded); what the guest wrote
+ * meanwhile beside an image set aside is copied back unbounded. */
 CsLazyDisks *cs_lazy_disks_new (CsStore *store, const char *image, json_object *source,
-                                const char *directory, GError **error);
+                                const char *directory, guint64 rate, GError **error);
 void cs_lazy_disks_free (CsLazyDisks *lazy);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsLazyDisks, cs_lazy_disks_free)
 

@@ -34,8 +34,6 @@
 /* A fault is of late for so long; then the fill rests so many times as long as it worked. */
 #define QUIET_US 20000
 #define REST_FACTOR 3
-/* What a bounded fill may be ahead of or behind its bound. */
-#define BURST_US 50000
 /* Of the prefetch, which must not delay the VMs that are still starting. */
 #define PREFETCH_NICE 19
 /* Of the prefetch, 32 MiB: more would take the time that it is to save.  Other touched frames come
@@ -164,9 +162,8 @@ keep_pace (Filler *self, gint64 took)
   gint64 now = g_get_monotonic_time ();
   if (rate > 0)
     {
-      lazy->due = MAX (lazy->due, now - BURST_US)
-                  + (gint64)(self->put * CS_PAGE_SIZE * G_USEC_PER_SEC / ((guint64)rate << 20));
-      rest (lazy, lazy->due);
+      lazy->pace.rate = (guint64)rate << 20;
+      rest (lazy, cs_pace_take (&lazy->pace, self->put * CS_PAGE_SIZE, now));
     }
   else if (now - lazy->last_fault < QUIET_US)
     rest (lazy, now + REST_FACTOR * took);

@@ -4,6 +4,7 @@
 #ifndef CS_VMM_LAZY_PRIVATE_H
 #define CS_VMM_LAZY_PRIVATE_H
 
+#include "common/pace.h"
 #include "images/read-plan.h"
 #include "vmm/lazy.h"
 #include "vmm/pagemap.h"
@@ -74,7 +75,7 @@ struct CsLazy
   guint filling, prefetching;       /* threads under way */
   guint64 prefetched;               /* pages */
   bool stop_filler;
-  gint64 due; /* before then the bound lets no more pages pass */
+  CsPace pace; /* of a bounded fill */
   bool kill_on_failure;
   GError *error; /* the first; of the filler or a fault */
 };

@@ -77,6 +77,7 @@ collect (CsRestore *restore, DiskJob *jobs, guint n, GError **error)
 static bool
 plan_lazy_disks (CsRestore *restore, DiskJob *jobs, guint n, GError **error)
 {
+  guint64 rate = restore->fill_rate > 0 ? (guint64)restore->fill_rate << 20 : 0;
   if (restore->serve_directory == NULL)
     return true;
   for (guint i = 0; i < n; i++)
@@ -86,7 +87,7 @@ plan_lazy_disks (CsRestore *restore, DiskJob *jobs, guint n, GError **error)
       if (restore->lazy_disks == NULL)
         restore->lazy_disks =
             cs_lazy_disks_new (restore->store, restore->document->image, restore->document->source,
-                               restore->serve_directory, error);
+                               restore->serve_directory, rate, error);
       if (restore->lazy_disks == NULL)
         {
           g_prefix_error (error, "VM '%s': ", restore->document->name);

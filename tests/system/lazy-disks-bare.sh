@@ -6,7 +6,8 @@
 requires_root
 requires jq ip nbdkit
 
-cluster_start lazyd 2 memory=128 run=probe options=dirty=4 'disks=raw:none qcow2:writeback'
+cluster_start lazyd 2 memory=128 run=probe options=dirty=4 'disks=raw:none qcow2:writeback' \
+    'extra=-qmp unix:@BASE@.watch,server=on,wait=off'
 cluster_wait
 lazy_files="$cluster_directory/0.disk1.qcow2 $cluster_directory/1.disk1.qcow2"
 lazy_files+=" $cluster_directory/0.disk0.raw $cluster_directory/1.disk0.raw"
@@ -24,6 +25,21 @@ lose_all
 clusnap restore c one
 disks_are_local "restored"
 cluster_check --wait-progress 20
+
+note "bounded"
+stream_has_ended() {
+    grep '"BLOCK_JOB_COMPLETED".*"stream"' "$cluster_directory/$1.moments" >"$tmp/stream"
+}
+fill_stops
+lose_all
+clusnap -q restore c one --fill-rate 20 --no-wait >/dev/null
+watch_start
+fill_goes_on
+disks_are_local "filled within bounds"
+for i in 0 1; do
+    wait_for 10 stream_has_ended "$i" || fail "node $i had no job: $(cat "$cluster_directory/$i.moments")"
+    grep -q '"speed": 20971520,' "$tmp/stream" || fail "node $i's job was not bounded: $(cat "$tmp/stream")"
+done
 
 note "clusnapd and a server are killed while disks are lazy; the snapshot is deleted"
 fill_stops

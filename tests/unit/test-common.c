@@ -3,6 +3,7 @@
 #include "common/bitmap.h"
 #include "common/error.h"
 #include "common/fd.h"
+#include "common/pace.h"
 #include "tests/unit/unit.h"
 
 #include <errno.h>
@@ -90,6 +91,33 @@ START_TEST (commit_is_exclusive_unless_told)
 }
 END_TEST
 
+START_TEST (pace_holds_the_rate)
+{
+  CsPace unbounded = { .rate = 0 }, pace = { .rate = 1000 };
+  const gint64 s = G_USEC_PER_SEC;
+  ck_assert_int_eq (cs_pace_take (&unbounded, G_MAXUINT32, 7 * s), 7 * s);
+  gint64 first = cs_pace_take (&pace, 2000, 10 * s);
+  ck_assert_int_gt (first, 11 * s);
+  ck_assert_int_le (first, 12 * s);
+  /* What comes too early waits for what came before. */
+  ck_assert_int_eq (cs_pace_take (&pace, 500, 10 * s), first + s / 2);
+  ck_assert_int_eq (cs_pace_take (&pace, 500, first + s / 2), first + s);
+  /* And time in which nothing came does not let everything pass at once. */
+  ck_assert_int_gt (cs_pace_take (&pace, 1000, 100 * s), 100 * s + s / 2);
+}
+END_TEST
+
+START_TEST (pace_ends_with_its_cancellable)
+{
+  g_autoptr (GCancellable) cancellable = g_cancellable_new ();
+  CsPace pace = { .rate = 1 };
+  g_cancellable_cancel (cancellable);
+  ck_assert (!cs_pace_keep (&pace, G_MAXUINT32, cancellable));
+  CsPace fast = { .rate = 1000000 };
+  ck_assert (cs_pace_keep (&fast, 60000, NULL));
+}
+END_TEST
+
 int
 main (void)
 {
@@ -100,6 +128,8 @@ main (void)
   tcase_add_test (tests, bitmap_runs_cross_words);
   tcase_add_test (tests, bitmap_set_algebra);
   tcase_add_test (tests, commit_is_exclusive_unless_told);
+  tcase_add_test (tests, pace_holds_the_rate);
+  tcase_add_test (tests, pace_ends_with_its_cancellable);
   suite_add_tcase (suite, tests);
   return unit_run (suite);
 }
