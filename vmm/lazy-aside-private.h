@@ -33,6 +33,7 @@ struct CsLazyAside
   GCancellable *cancellable; /* its end */
   GError *error;             /* of the filler, once it has ended */
   bool begun;                /* the job, which nobody has held since */
+  bool both;                 /* writes that begin go to both images, and none is older */
 
   /* atomic */
   gint state;      /* CsLazyAsideState */

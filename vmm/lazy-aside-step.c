@@ -6,6 +6,7 @@
 #include "common/error.h"
 #include "common/fault.h"
 #include "vmm/disk-private.h"
+#include "vmm/transaction.h"
 
 #include <unistd.h>
 
@@ -25,14 +26,31 @@ image_node (const CsLazyAsideLook *look)
   return cs_block_graph_child (look->graph, look->aside->hold, "file");
 }
 
+/* In the background: where such a job fails or is ended early while the guest's own writes copy
+ * (below), these end in memory that QEMU (10.0, mirror_run) has freed. */
 static bool
 mirror (const CsLazyAsideLook *look, const char *image, GError **error)
 {
   return cs_monitor_execute (look->monitor, "blockdev-mirror",
                              cs_json_strings ("job-id", look->aside->job, "device",
                                               look->aside->node, "target", image, "sync", "top",
-                                              "copy-mode", "write-blocking", NULL),
+                                              NULL),
                              NULL, error);
+}
+
+/* The job is ready: the guest's writes go to both from now on, so that it comes to its end however
+ * much the guest writes.  A transaction, of nothing, waits for those that began before. */
+static bool
+write_both (CsLazyAside *aside, CsMonitor *monitor, GError **error)
+{
+  aside->both =
+      cs_monitor_execute (
+          monitor, "block-job-change",
+          cs_json_strings ("id", aside->job, "type", "mirror", "copy-mode", "write-blocking", NULL),
+          NULL, error)
+      && cs_monitor_execute (monitor, "transaction",
+                             cs_transaction_arguments (json_object_new_array ()), NULL, error);
+  return aside->both;
 }
 
 static bool
@@ -48,6 +66,7 @@ start_job (const CsLazyAsideLook *look, GError **error)
     }
   if (!cs_fault_point ("disk-mirror", error))
     return false;
+  aside->both = false;
   aside->begun = mirror (look, image, NULL);
   if (aside->begun)
     return true;
@@ -79,7 +98,7 @@ finish (const CsLazyAsideLook *look, bool *complete, GError **error)
   return true;
 }
 
-/* The job is ready. */
+/* Both images are the same, and every write goes to both. */
 static bool
 change_over (const CsLazyAsideLook *look, bool *complete, GError **error)
 {
@@ -153,8 +172,10 @@ step_overlay (const CsLazyAsideLook *look, bool may_export, bool *complete, GErr
   if (!cs_monitor_execute (look->monitor, "query-block-jobs", NULL, &jobs, error))
     return false;
   json_object *job = find_job (jobs, aside->job);
+  if (job != NULL && !aside->both)
+    return !cs_member_true (job, "ready") || write_both (aside, look->monitor, error);
   if (job != NULL)
-    return !cs_member_true (job, "ready") || change_over (look, complete, error);
+    return !cs_member_true (job, "actively-synced") || change_over (look, complete, error);
   if (aside->begun)
     {
       aside->begun = false;
@@ -181,13 +202,27 @@ cs_lazy_aside_step (CsLazyAside *aside, CsMonitor *monitor, bool may_export, boo
          || finish (&look, complete, error);
 }
 
+/* One that is ready may have the guest's writes copy already: it must end in sync. */
+static void
+end_job (CsLazyAside *aside, CsMonitor *monitor)
+{
+  g_autoptr (CsJson) jobs = NULL;
+  json_object *job = NULL;
+  if (cs_monitor_execute (monitor, "query-block-jobs", NULL, &jobs, NULL))
+    job = find_job (jobs, aside->job);
+  if (job == NULL)
+    return;
+  bool in_sync = cs_member_true (job, "ready") && write_both (aside, monitor, NULL);
+  json_object *arguments = cs_json_strings ("device", aside->job, NULL);
+  json_object_object_add (arguments, "force", json_object_new_boolean (!in_sync));
+  cs_monitor_execute (monitor, "block-job-cancel", arguments, NULL, NULL);
+}
+
 void
 cs_lazy_aside_hold (CsLazyAside *aside, CsMonitor *monitor)
 {
   aside->begun = false;
-  /* There may be none. */
-  cs_monitor_execute (monitor, "block-job-cancel", cs_json_strings ("device", aside->job, NULL),
-                      NULL, NULL);
+  end_job (aside, monitor);
   if (aside->server == NULL)
     return;
   cs_lazy_aside_stop_fill (aside);

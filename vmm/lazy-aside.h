@@ -10,9 +10,10 @@
  *
  * QEMU starts with the arguments that it had and opens the empty image at FILE under its own node,
  * with its own options.  Before the VM runs its device gets the overlay instead, and the image
- * loses its name.  When the image is filled, a mirror job (sync=top, copy-mode=write-blocking)
- * brings to it what the guest wrote, and at its end the device has its own node again: QEMU is as
- * it was started.
+ * loses its name.  When the image is filled, a mirror job (sync=top) brings to it what the guest
+ * wrote, in the background first, and when it is ready with what the guest writes from then on
+ * (copy-mode=write-blocking); at its end the device has its own node again: QEMU is as it was
+ * started.
  *
  *   device              device                       device
  *     |                   |                            |
@@ -26,15 +27,14 @@
  * (lazy-aside-export.c), and as for an eager restore: what its backing image holds as well is left
  * out (disk-fill-above.c).
  *
- * The image takes its name when the job is ready, and not before: from then on every write is in
- * both images, so that FILE is whole from the moment at which it is there, also if QEMU or we end
- * before the device has changed over.  Where the name is, is therefore all that a restarted
- * clusnapd needs: while FILE.clusnap-fill is there the overlay is the disk, without it FILE is.  (A
- * node that QEMU opened with auto-read-only, as -drive does, is opened by its name again when the
- * job begins: for that moment FILE is a symbolic link.)
+ * The image takes its name when both are in sync (actively-synced), and not before: from then on
+ * every write is in both images, so that FILE is whole from the moment at which it is there, also
+ * if QEMU or we end before the device has changed over.  Where the name is, is therefore all that a
+ * restarted clusnapd needs: while FILE.clusnap-fill is there the overlay is the disk, without it
+ * FILE is.  (A node that QEMU opened with auto-read-only, as -drive does, is opened by its name
+ * again when the job begins: for that moment FILE is a symbolic link.)
  *
- * When the job is ready the image gets the overlay's dirty bitmaps, in one transaction: from then
- * on every write is in both.
+ * Then the image gets the overlay's dirty bitmaps, in one transaction.
  *
  * When QEMU has ended the overlay is committed into the image, which is filled first.  After a
  * crash of the host both files lie there without a server, and FILE does not: with the snapshot's
@@ -98,8 +98,8 @@ bool cs_lazy_aside_step_domain (CsLazyAside *aside, CsMonitor *monitor, virDomai
                                 bool *complete, GError **error);
 /* Whether it uses QEMU's only NBD server. */
 bool cs_lazy_aside_is_exporting (const CsLazyAside *aside);
-/* Ends the job, which is ready, and the export.  A raw image goes on being filled, which is
- * nobody's business. */
+/* Ends the job (of a domain: one that is ready) and the export.  A raw image goes on being filled,
+ * which is nobody's business. */
 void cs_lazy_aside_hold (CsLazyAside *aside, CsMonitor *monitor);
 void cs_lazy_aside_hold_domain (CsLazyAside *aside, virDomainPtr domain);
 /* QEMU has ended: the image gets all and takes its name.  Fails while somebody has it open. */

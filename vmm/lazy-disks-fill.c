@@ -302,9 +302,8 @@ find_copy (json_object *jobs)
   return NULL;
 }
 
-/* Until the jobs that copy what the guest wrote are ready.  QEMU (10.0, mirror_run) frees the map
- * of what such a job has under way when it is ended before, and writes of the guest's that it
- * copies as well then end in the freed memory; one that is ready ends with no write under way. */
+/* Until the copies of a domain are ready: from the start they have the guest's own writes copy, and
+ * libvirt would end them by force before (lazy-aside-step.c); in sync later. */
 static bool
 wait_for_copies (CsMonitor *monitor, GError **error)
 {
@@ -339,7 +338,7 @@ cs_lazy_disks_hold (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
   g_auto (Look) look = { .lazy = lazy, .monitor = monitor };
   if (g_atomic_int_get (&lazy->complete))
     return true;
-  if (!wait_for_copies (monitor, error) || !find_domain (&look, error))
+  if (!find_domain (&look, error) || (look.domain != NULL && !wait_for_copies (monitor, error)))
     return false;
   for (guint i = 0; i < lazy->disks->len; i++)
     {

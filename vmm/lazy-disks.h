@@ -78,8 +78,8 @@ void cs_lazy_disks_keep (CsLazyDisks *lazy);
 /* Looks how far the jobs are; begins those that do not run; ends server and root when all is
  * copied. */
 bool cs_lazy_disks_step (CsLazyDisks *lazy, CsMonitor *monitor, GError **error);
-/* Ends the jobs, which leaves the disks as they are; first waits for those that copy what the guest
- * wrote meanwhile. */
+/* Ends the jobs, which leaves the disks as they are.  Of a domain it first waits for those that
+ * copy what the guest wrote meanwhile. */
 bool cs_lazy_disks_hold (CsLazyDisks *lazy, CsMonitor *monitor, GError **error);
 /* QEMU has ended: copies the rest.  Fails while somebody else has an image open. */
 bool cs_lazy_disks_finish_offline (CsLazyDisks *lazy, GError **error);
