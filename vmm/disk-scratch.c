@@ -43,7 +43,8 @@ start_maker (int fd, guint64 size, GError **error)
 {
   g_autofree char *bytes = g_strdup_printf ("%" G_GUINT64_FORMAT, size);
   g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (
-      G_SUBPROCESS_FLAGS_STDOUT_SILENCE | G_SUBPROCESS_FLAGS_STDERR_PIPE);
+      G_SUBPROCESS_FLAGS_STDOUT_SILENCE | G_SUBPROCESS_FLAGS_STDERR_PIPE
+      | G_SUBPROCESS_FLAGS_INHERIT_FDS); /* all of ours close on exec; without it: a fork */
   int copy = fcntl (fd, F_DUPFD_CLOEXEC, 0);
   if (copy < 0)
     {

@@ -7,17 +7,15 @@
 #include "common/json.h"
 #include "vmm/launch.h"
 #include "vmm/process.h"
-#include "vmm/worker.h"
+#include "vmm/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
 #include <poll.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define START_TIMEOUT (30 * G_USEC_PER_SEC)
@@ -69,66 +67,18 @@ prepare_path (const char *path, GError **error)
          || cs_error_set_errno (error, errno, "cannot remove the old socket '%s'", path);
 }
 
-/* Between fork and exec: only system calls.  nbdkit in the foreground asks to be ended with its
- * parent (seen in 1.32 without --exit-with-parent), and in the background it says nothing any more:
- * so it starts as nobody's child, once its parent is gone. */
-static void
-leave_parent (gpointer data)
-{
-  volatile pid_t *pid = data;
-  cs_worker_drop_priority ();
-  pid_t parent = getpid ();
-  pid_t child = fork ();
-  if (child != 0)
-    _exit (child < 0 ? 1 : 0);
-  setsid ();
-  while (getppid () == parent)
-    g_usleep (500);
-  *pid = getpid ();
-}
-
-static bool
-spawn_orphan (const char *const *argv, int log, volatile pid_t *pid, GError **error)
-{
-  GPid child;
-  g_autoptr (GError) local = NULL;
-  cs_autofd int null = open ("/dev/null", O_RDWR | O_CLOEXEC);
-  *pid = 0;
-  if (!g_spawn_async_with_fds ("/", (char **)argv, NULL,
-                               G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_SEARCH_PATH, leave_parent,
-                               (gpointer)pid, &child, null, log, log, &local))
-    {
-      g_set_error (error, CS_ERROR,
-                   g_error_matches (local, G_SPAWN_ERROR, G_SPAWN_ERROR_NOENT) ? CS_ERROR_NOT_FOUND
-                                                                               : CS_ERROR_IO,
-                   "cannot start nbdkit: %s", local->message);
-      return false;
-    }
-  while (waitpid (child, NULL, 0) < 0 && errno == EINTR)
-    ;
-  if (*pid != 0)
-    return true;
-  g_set_error (error, CS_ERROR, CS_ERROR_IO, "cannot start nbdkit: no process can be made");
-  return false;
-}
-
-/* Returns the process, 0 for an error. */
+/* Returns the process, 0 for an error.  In the foreground nbdkit says what fails; that it then asks
+ * to be ended with its parent, the plugin takes back (outlive). */
 static pid_t
 spawn (CsStore *store, const char *image, const char *path, int log, GError **error)
 {
   g_autofree char *plugin = plugin_path ();
   g_autofree char *store_parameter = g_strconcat ("store=", cs_store_path (store), NULL);
   g_autofree char *image_parameter = g_strconcat ("image=", image, NULL);
-  const char *argv[] = { "nbdkit",        "--foreground",  "--readonly", "--threads",
-                         THREADS,         "--unix",        path,         plugin,
-                         store_parameter, image_parameter, NULL };
-  pid_t *shared =
-      mmap (NULL, sizeof *shared, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_ANONYMOUS, -1, 0);
-  if (shared == MAP_FAILED)
-    return cs_error_set_errno (error, errno, "cannot start nbdkit");
-  pid_t pid = spawn_orphan (argv, log, shared, error) ? *shared : 0;
-  munmap (shared, sizeof *shared);
-  return pid;
+  const char *argv[] = { "nbdkit",        "--foreground",  "--readonly",  "--threads",
+                         THREADS,         "--unix",        path,          plugin,
+                         store_parameter, image_parameter, "outlive=yes", NULL };
+  return cs_spawn (argv, "/", log, error);
 }
 
 /* Whether somebody who speaks NBD answers there.  @error only where waiting is of no use. */

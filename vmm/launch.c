@@ -5,7 +5,7 @@
 #include "common/error.h"
 #include "common/fd.h"
 #include "vmm/process.h"
-#include "vmm/worker.h"
+#include "vmm/spawn.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -14,7 +14,6 @@
 #include <string.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
 #define START_TIMEOUT (30 * G_USEC_PER_SEC)
@@ -35,49 +34,6 @@ cs_launch_end (pid_t pid)
     return;
   syscall (SYS_pidfd_send_signal, pidfd, SIGKILL, NULL, 0);
   poll (&descriptor, 1, KILL_TIMEOUT_MS);
-}
-
-/* Between fork and exec: only system calls. */
-static void
-leave_session (gpointer data)
-{
-  setsid ();
-  cs_worker_drop_priority ();
-}
-
-/* QEMU is our child while we live; somebody must take its exit status when it ends.  Only then:
- * a wait for it under way would also take the stops of its main thread from whoever traces it
- * (inject.c), ptrace reports to any thread of ours that waits. */
-static gpointer
-reap (gpointer data)
-{
-  pid_t pid = GPOINTER_TO_INT (data);
-  cs_autofd int pidfd = cs_process_open (pid, NULL);
-  struct pollfd descriptor = { pidfd, POLLIN, 0 };
-  while (pidfd >= 0 && poll (&descriptor, 1, -1) < 0 && errno == EINTR)
-    ;
-  while (waitpid (pid, NULL, 0) < 0 && errno == EINTR)
-    ;
-  return NULL;
-}
-
-static pid_t
-spawn (const char *const *argv, const char *directory, int log, GError **error)
-{
-  cs_autofd int null = open ("/dev/null", O_RDWR | O_CLOEXEC);
-  GPid pid;
-  g_autoptr (GError) local = NULL;
-  if (!g_spawn_async_with_fds (directory, (char **)argv, NULL,
-                               G_SPAWN_DO_NOT_REAP_CHILD | G_SPAWN_SEARCH_PATH, leave_session, NULL,
-                               &pid, null, log, log, &local))
-    {
-      g_set_error (error, CS_ERROR,
-                   g_error_matches (local, G_SPAWN_ERROR, G_SPAWN_ERROR_NOENT) ? CS_ERROR_NOT_FOUND
-                                                                               : CS_ERROR_IO,
-                   "cannot start QEMU: %s", local->message);
-      return 0;
-    }
-  return pid;
 }
 
 char *
@@ -128,7 +84,6 @@ wait_for_monitor (pid_t pid, const char *path, GError **error)
   cs_autofd int pidfd = cs_process_open (pid, error);
   if (pidfd < 0)
     return NULL;
-  g_thread_unref (g_thread_new ("reap-qemu", reap, GINT_TO_POINTER (pid)));
   g_autoptr (CsMonitor) monitor =
       connect_when_ready (path, pidfd, g_get_monotonic_time () + START_TIMEOUT, error);
   if (monitor != NULL && cs_monitor_pid (monitor) != pid)
@@ -152,9 +107,12 @@ cs_launch_qemu (const char *const *argv, const char *directory, const char *path
       cs_error_set_errno (error, errno, "cannot open QEMU's log '%s'", log_path);
       return NULL;
     }
-  pid_t pid = spawn (argv, directory, log, error);
+  pid_t pid = cs_spawn (argv, directory, log, error);
   if (pid == 0)
-    return NULL;
+    {
+      g_prefix_error (error, "cannot start QEMU: ");
+      return NULL;
+    }
   g_autoptr (GError) local = NULL;
   CsMonitor *monitor = wait_for_monitor (pid, path, &local);
   if (monitor != NULL)

@@ -69,13 +69,6 @@ worker_main (gpointer data)
     }
 }
 
-void
-cs_worker_drop_priority (void)
-{
-  /* That of a process is its first thread's. */
-  setpriority (PRIO_PROCESS, 0, getpriority (PRIO_PROCESS, (id_t)getppid ()));
-}
-
 CsWorker *
 cs_worker_new (const char *name)
 {

@@ -14,9 +14,6 @@ typedef bool (*CsTaskFunc) (gpointer data, GError **error);
 /* @name: of the thread.  Its scheduling priority is raised where allowed (nice -20): what it does
  * in a pause competes with vCPUs of guests that still run. */
 CsWorker *cs_worker_new (const char *name);
-/* For a child that a task has forked, before exec: takes the priority of the process, not the
- * worker's.  System calls only. */
-void cs_worker_drop_priority (void);
 /* Ends it after the tasks already posted. */
 void cs_worker_free (CsWorker *worker);
 

@@ -1,6 +1,6 @@
 /* nbdkit plugin: the disks of one stored image, read-only; an export per disk, named as its volume.
  *
- *     nbdkit [-U SOCKET] clusnap store=DIRECTORY image=ID
+ *     nbdkit [-U SOCKET] clusnap store=DIRECTORY image=ID [outlive=yes]
  *
  * The store is opened as a reader, beside the clusnapd that has it (images/store.h); whoever starts
  * this sees to it that garbage collection keeps the image.  Pages of zeros are reported as
@@ -15,6 +15,7 @@
 #include <errno.h>
 #include <signal.h>
 #include <string.h>
+#include <sys/prctl.h>
 
 #define NBDKIT_API_VERSION 2
 #define THREAD_MODEL NBDKIT_THREAD_MODEL_PARALLEL
@@ -28,6 +29,7 @@
 
 static char *store_path;
 static char *image_id;
+static bool outlive;
 static CsStore *store;
 static CsImage *image;
 
@@ -48,9 +50,15 @@ plugin_config (const char *key, const char *value)
     place = &store_path;
   else if (strcmp (key, "image") == 0)
     place = &image_id;
+  else if (strcmp (key, "outlive") == 0)
+    {
+      int set = nbdkit_parse_bool (value);
+      outlive = set == 1;
+      return MIN (set, 0);
+    }
   if (place == NULL)
     {
-      nbdkit_error ("unknown parameter '%s': store= and image= are known", key);
+      nbdkit_error ("unknown parameter '%s': store=, image= and outlive= are known", key);
       return -1;
     }
   g_free (*place);
@@ -82,13 +90,16 @@ plugin_get_ready (void)
 
 /* nbdkit answers what is under way with an error when it is told to end, and a guest that reads its
  * disk through us would see that.  Ended at once, as by SIGKILL, we only leave it waiting for the
- * next server. */
+ * next server.  In the foreground it asks to be ended with its parent (1.32, without
+ * --exit-with-parent too): a guest may need its disk for longer than who started us lives. */
 static int
 plugin_after_fork (void)
 {
   static const int ending[] = { SIGHUP, SIGINT, SIGQUIT, SIGTERM };
   for (gsize i = 0; i < G_N_ELEMENTS (ending); i++)
     signal (ending[i], SIG_DFL);
+  if (outlive)
+    prctl (PR_SET_PDEATHSIG, 0);
   return 0;
 }
 
@@ -270,7 +281,8 @@ static struct nbdkit_plugin plugin = {
   .description = "serves the disks of an image in a clusnap store, read-only",
   .magic_config_key = "store",
   .config_help = "store=DIRECTORY  (required) the store\n"
-                 "image=ID         (required) the image whose disks are served",
+                 "image=ID         (required) the image whose disks are served\n"
+                 "outlive=yes      go on when the process that started nbdkit ends",
   .unload = plugin_unload,
   .config = plugin_config,
   .config_complete = plugin_config_complete,
