@@ -82,8 +82,6 @@ plan_block (CsLazy *lazy, CsLazyBlock *block)
 static void
 plan_all (CsLazy *lazy)
 {
-  if (lazy->work != NULL)
-    return;
   lazy->work = g_array_new (FALSE, FALSE, sizeof (CsLazyWork));
   g_autofree guint *preferred = g_new0 (guint, lazy->blocks->len + 1);
   for (guint i = 0; i < lazy->blocks->len; i++)
@@ -98,6 +96,17 @@ plan_all (CsLazy *lazy)
       if (block->plan != NULL)
         add_work (lazy, block, preferred[i], cs_read_plan_n_frames (block->plan));
     }
+}
+
+/* Sorting hundreds of thousands of pages would delay the VM's start: the first thread that needs
+ * the plan makes it, others wait for it. */
+static void
+need_plan (CsLazy *lazy)
+{
+  if (!g_once_init_enter (&lazy->planned))
+    return;
+  plan_all (lazy);
+  g_once_init_leave (&lazy->planned, 1);
 }
 
 /* False: there is none left, or the fill is to stop. */
@@ -256,7 +265,12 @@ prefetcher_main (gpointer data)
   Filler self = { .lazy = lazy, .prefetch = true };
   const CsLazyWork *work;
   guint64 pages = 0;
+  /* The fill may wait for the plan. */
+  cs_lazy_set_nice (CS_LAZY_FILL_NICE);
+  need_plan (lazy);
   cs_lazy_set_nice (PREFETCH_NICE);
+  if (g_atomic_int_compare_and_exchange (&lazy->zeros_begun, false, true))
+    prefetch_zeros (lazy);
   while (take_work (&self, &work) && fill_frame (&self, work, NULL))
     pages += self.put;
   g_mutex_lock (&lazy->lock);
@@ -292,6 +306,7 @@ filler_main (gpointer data)
   g_autoptr (GError) error = NULL;
   if (g_atomic_int_get (&lazy->rate) != 0)
     cs_lazy_set_nice (CS_LAZY_FILL_NICE);
+  need_plan (lazy);
   while (error == NULL && take_work (&self, &work))
     fill_frame (&self, work, &error);
 
@@ -328,11 +343,9 @@ all_threads (void)
 void
 cs_lazy_prefetch (CsLazy *lazy, const GArray *touches)
 {
-  g_return_if_fail (lazy->work == NULL);
+  g_return_if_fail (lazy->fillers->len == 0);
   lazy->hint = g_array_sized_new (FALSE, FALSE, sizeof (CsTouch), touches->len);
   g_array_append_vals (lazy->hint, touches->data, touches->len);
-  plan_all (lazy);
-  prefetch_zeros (lazy);
   start_threads (lazy, all_threads (), &lazy->prefetching, "lazy-prefetch", prefetcher_main);
 }
 
@@ -364,7 +377,6 @@ cs_lazy_start_fill (CsLazy *lazy)
     cs_lazy_stop_fill (lazy);
   if (failed)
     try_again (lazy);
-  plan_all (lazy);
   start_threads (lazy, g_atomic_int_get (&lazy->rate) == 0 ? all_threads () : 1, &lazy->filling,
                  "lazy-filler", filler_main);
 }

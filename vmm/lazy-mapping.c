@@ -56,27 +56,56 @@ read_lines (pid_t pid, const char *file, GError **error)
   return g_strsplit (text, "\n", -1);
 }
 
+struct CsMappings
+{
+  pid_t pid;
+  GArray *list; /* of Mapping, ascending */
+};
+
+CsMappings *
+cs_mappings_read (pid_t pid, GError **error)
+{
+  g_auto (GStrv) lines = read_lines (pid, "maps", error);
+  if (lines == NULL)
+    return NULL;
+  CsMappings *mappings = g_new0 (CsMappings, 1);
+  mappings->pid = pid;
+  mappings->list = g_array_new (FALSE, FALSE, sizeof (Mapping));
+  for (char **line = lines; *line != NULL; line++)
+    {
+      Mapping mapping;
+      if (parse_mapping (*line, &mapping))
+        g_array_append_val (mappings->list, mapping);
+    }
+  return mappings;
+}
+
+void
+cs_mappings_free (CsMappings *mappings)
+{
+  if (mappings == NULL)
+    return;
+  g_array_unref (mappings->list);
+  g_free (mappings);
+}
+
 /* Calls @func for the mappings that lie, also partly, in the range; sets *@whole to whether they
  * leave no hole. */
 typedef bool (*MappingFunc) (const Mapping *mapping, void *user_data, GError **error);
 
 static bool
-foreach_mapping (pid_t pid, guint64 start, guint64 length, bool *whole, MappingFunc func,
-                 void *user_data, GError **error)
+foreach_mapping (const CsMappings *mappings, guint64 start, guint64 length, bool *whole,
+                 MappingFunc func, void *user_data, GError **error)
 {
-  g_auto (GStrv) lines = read_lines (pid, "maps", error);
-  if (lines == NULL)
-    return false;
   guint64 covered = start;
-  for (char **line = lines; *line != NULL; line++)
+  for (guint i = 0; i < mappings->list->len; i++)
     {
-      Mapping mapping;
-      if (!parse_mapping (*line, &mapping) || mapping.end <= start
-          || mapping.start >= start + length)
+      const Mapping *mapping = &g_array_index (mappings->list, Mapping, i);
+      if (mapping->end <= start || mapping->start >= start + length)
         continue;
-      if (mapping.start <= covered)
-        covered = mapping.end;
-      if (!func (&mapping, user_data, error))
+      if (mapping->start <= covered)
+        covered = mapping->end;
+      if (!func (mapping, user_data, error))
         return false;
     }
   *whole = covered >= start + length;
@@ -112,19 +141,26 @@ survey_mapping (const Mapping *mapping, void *user_data, GError **error)
   return true;
 }
 
+CsMappingKind
+cs_mappings_kind (const CsMappings *mappings, guint64 start, guint64 length)
+{
+  Survey survey = { .pid = mappings->pid };
+  bool whole = false;
+  foreach_mapping (mappings, start, length, &whole, survey_mapping, &survey, NULL);
+  if (whole && survey.other == 0 && survey.shared_memory == 0)
+    return CS_MAPPING_ANONYMOUS;
+  if (whole && survey.other == 0 && survey.anonymous == 0)
+    return CS_MAPPING_SHARED_MEMORY;
+  return CS_MAPPING_OTHER;
+}
+
 bool
 cs_mapping_kind (pid_t pid, guint64 start, guint64 length, CsMappingKind *kind, GError **error)
 {
-  Survey survey = { .pid = pid };
-  bool whole = false;
-  if (!foreach_mapping (pid, start, length, &whole, survey_mapping, &survey, error))
-    return false;
-  *kind = CS_MAPPING_OTHER;
-  if (whole && survey.other == 0 && survey.shared_memory == 0)
-    *kind = CS_MAPPING_ANONYMOUS;
-  else if (whole && survey.other == 0 && survey.anonymous == 0)
-    *kind = CS_MAPPING_SHARED_MEMORY;
-  return true;
+  g_autoptr (CsMappings) mappings = cs_mappings_read (pid, error);
+  if (mappings != NULL)
+    *kind = cs_mappings_kind (mappings, start, length);
+  return mappings != NULL;
 }
 
 static bool
@@ -149,7 +185,9 @@ cs_mapping_punch (pid_t pid, guint64 start, guint64 length, GError **error)
 {
   Survey survey = { .pid = pid, .start = start, .end = start + length };
   bool whole;
-  return foreach_mapping (pid, start, length, &whole, punch_mapping, &survey, error);
+  g_autoptr (CsMappings) mappings = cs_mappings_read (pid, error);
+  return mappings != NULL
+         && foreach_mapping (mappings, start, length, &whole, punch_mapping, &survey, error);
 }
 
 bool

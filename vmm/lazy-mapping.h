@@ -16,7 +16,18 @@ typedef enum
   CS_MAPPING_OTHER,         /* private file mapping, huge pages, a device, holes */
 } CsMappingKind;
 
-/* What process @pid has mapped at the range. */
+/* All that a process has mapped, as it was when this was read: reading it takes as long for one
+ * range as for many. */
+typedef struct CsMappings CsMappings;
+
+CsMappings *cs_mappings_read (pid_t pid, GError **error);
+void cs_mappings_free (CsMappings *mappings);
+G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsMappings, cs_mappings_free)
+
+/* What is mapped at the range. */
+CsMappingKind cs_mappings_kind (const CsMappings *mappings, guint64 start, guint64 length);
+
+/* The same, of process @pid now. */
 bool cs_mapping_kind (pid_t pid, guint64 start, guint64 length, CsMappingKind *kind,
                       GError **error);
 /* How many bytes of the range are registered with some userfaultfd for missing pages. */

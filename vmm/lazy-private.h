@@ -51,10 +51,15 @@ struct CsLazy
   CsTracker *tracker;
   CsPagemap *pagemap;           /* once the end has begun */
   GPtrArray *servers, *fillers; /* of GThread */
-  GArray *work; /* of CsLazyWork, in the fill's order; immutable while fillers run */
-  guint urgent; /* the first ones: what an earlier restore touched */
-  GArray *hint; /* of CsTouch, or NULL; as @work */
-  int rate;     /* MiB/s, 0, or CS_LAZY_RATE_ADAPTIVE; atomic */
+  GArray *hint;                 /* of CsTouch, or NULL; immutable once fillers run */
+  int rate;                     /* MiB/s, 0, or CS_LAZY_RATE_ADAPTIVE; atomic */
+
+  /* The filler's that makes the plan, then immutable. */
+  gsize planned; /* g_once_init_enter's */
+  GArray *work;  /* of CsLazyWork, in the fill's order */
+  guint urgent;  /* the first ones: what an earlier restore touched */
+
+  int zeros_begun; /* atomic: a prefetcher puts the pages of zeros */
 
   /* Stops the servers: an eventfd, written by the owner only. */
   int stop_server;

@@ -27,8 +27,9 @@ struct CsRestoreMemory
   CsImage *image;
   const char *vm; /* of the document */
   GCancellable *cancellable;
-  GPtrArray *infos; /* of CsRamBlock */
-  GArray *blocks;   /* of Block, in QEMU's order */
+  GPtrArray *infos;     /* of CsRamBlock */
+  CsMappings *mappings; /* before anything is changed */
+  GArray *blocks;       /* of Block, in QEMU's order */
   CsLazy *lazy;
   CsTracker *tracker;
 };
@@ -48,6 +49,7 @@ cs_restore_memory_free (CsRestoreMemory *memory)
   cs_tracker_free (memory->tracker);
   g_array_unref (memory->blocks);
   g_clear_pointer (&memory->infos, g_ptr_array_unref);
+  cs_mappings_free (memory->mappings);
   g_free (memory);
 }
 
@@ -173,9 +175,7 @@ static bool
 survey (CsRestoreMemory *memory, Block *block, GError **error)
 {
   const CsRamBlock *info = block->info;
-  CsMappingKind kind;
-  if (!cs_mapping_kind (memory->pid, info->host, info->used_length, &kind, error))
-    return false;
+  CsMappingKind kind = cs_mappings_kind (memory->mappings, info->host, info->used_length);
   if (kind == CS_MAPPING_OTHER)
     return true;
   if (kind == CS_MAPPING_SHARED_MEMORY && info->used_length >= LARGE
@@ -203,7 +203,9 @@ prepare_block (CsRestoreMemory *memory, Block *block, GError **error)
 static bool
 prepare_blocks (CsRestoreMemory *memory, CsMonitor *monitor, bool lazy, GError **error)
 {
-  if (lazy && (memory->lazy = cs_lazy_new (monitor, memory->image, error)) == NULL)
+  memory->mappings = cs_mappings_read (memory->pid, error);
+  if (memory->mappings == NULL
+      || (lazy && (memory->lazy = cs_lazy_new (monitor, memory->image, error)) == NULL))
     return false;
   for (guint i = 0; i < memory->blocks->len; i++)
     {
