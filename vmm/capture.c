@@ -88,7 +88,8 @@ check_vm (CsCapture *capture, GError **error)
 static bool
 check_complete (const CsCapture *capture, GError **error)
 {
-  if (capture->incremental || cs_vm_filling (capture->vm) == NULL)
+  CsRestore *filling = cs_vm_filling (capture->vm);
+  if (capture->incremental || filling == NULL || cs_restore_lazy (filling) == NULL)
     return true;
   g_set_error (error, CS_ERROR, CS_ERROR_BUSY,
                "memory of VM '%s' is still arriving after its restore: try again when it is "

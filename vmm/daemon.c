@@ -3,6 +3,7 @@
 #include "vmm/daemon.h"
 
 #include "common/error.h"
+#include "common/fault.h"
 #include "common/json.h"
 #include "vmm/host-rollback.h"
 
@@ -96,9 +97,9 @@ cs_daemon_free (CsDaemon *daemon)
   if (daemon == NULL)
     return;
   g_mutex_lock (&daemon->lock);
+  daemon->leaving = true;
   if (daemon->filling > 0)
-    g_message ("waiting for the memory and the disks of %u VMs, which arrive after a restore",
-               daemon->filling);
+    g_message ("waiting for the memory of %u VMs, which arrives after a restore", daemon->filling);
   while (daemon->filling > 0)
     g_cond_wait (&daemon->filled, &daemon->lock);
   daemon->ending = true;
@@ -202,24 +203,57 @@ journal_pause (CsJournal *journal, CsVm *vm, CsMonitor *monitor, bool *added, GE
 }
 
 static bool
+finish_memory (const FillWatch *watch, CsRestore *restore, GError **error)
+{
+  CsVm *vm = watch->vm;
+  CsJournal *journal = watch->daemon->journal;
+  CsMonitor *monitor = cs_restore_monitor (restore);
+  bool added;
+  bool finished = journal_pause (journal, vm, monitor, &added, error)
+                  && cs_restore_finish (restore, NULL, error);
+  if (added && cs_monitor_make_run (monitor, NULL))
+    cs_journal_remove (journal, "pause", vm->ref);
+  if (!finished)
+    g_warning ("VM '%s': its memory is not complete: %s", vm->ref->name, (*error)->message);
+  return finished;
+}
+
+/* We end, its disks are still lazy: the next clusnapd goes on with them, which the entry in the
+ * journal tells it.  Without QEMU it has all of them to do. */
+static bool
+leave_disks (gpointer data, GError **error)
+{
+  const FillWatch *watch = data;
+  CsVm *vm = watch->vm;
+  CsRestore *restore = cs_vm_filling (vm);
+  g_autoptr (GError) own = NULL;
+  if (restore == NULL || !cs_monitor_is_alive (cs_restore_monitor (restore)))
+    return true;
+  bool left = finish_memory (watch, restore, &own) && cs_fault_point ("leave", &own);
+  json_object *state = left ? cs_restore_to_json (restore) : NULL;
+  if (state != NULL)
+    left = cs_journal_change (watch->daemon->journal, "fill", vm->ref, "restore", state, &own);
+  else if (left)
+    cs_journal_remove (watch->daemon->journal, "fill", vm->ref);
+  if (left && state != NULL)
+    g_message ("VM '%s': the next clusnapd goes on with filling its disks", vm->ref->name);
+  if (own != NULL)
+    g_propagate_error (error, g_steal_pointer (&own));
+  return left;
+}
+
+static bool
 finish_filling (gpointer data, GError **error)
 {
   const FillWatch *watch = data;
   CsVm *vm = watch->vm;
-  CsJournal *journal = watch->daemon->journal;
   CsRestore *restore = cs_vm_filling (vm);
   /* A snapshot or another restore of the VM found its QEMU gone before we did. */
   if (restore == NULL)
     return true;
   g_autoptr (GError) own = NULL;
   CsMonitor *monitor = cs_restore_monitor (restore);
-  bool added, finished;
-  finished =
-      journal_pause (journal, vm, monitor, &added, &own) && cs_restore_finish (restore, NULL, &own);
-  if (added && cs_monitor_make_run (monitor, NULL))
-    cs_journal_remove (journal, "pause", vm->ref);
-  if (!finished)
-    g_warning ("VM '%s': its memory is not complete: %s", vm->ref->name, own->message);
+  bool finished = finish_memory (watch, restore, &own);
   /* Disks that nobody completes now are completed by the next clusnapd. */
   bool gone = !cs_monitor_is_alive (monitor) && !cs_restore_disks_are_filling (restore);
   cs_vm_end_filling (vm, finished ? NULL : own->message);
@@ -266,14 +300,26 @@ step_disks (FillWatch *watch)
     g_usleep (DISK_STEP);
 }
 
+static bool
+is_leaving (CsDaemon *daemon)
+{
+  g_mutex_lock (&daemon->lock);
+  bool leaving = daemon->leaving;
+  g_mutex_unlock (&daemon->lock);
+  return leaving;
+}
+
 static gpointer
 watch_filling (gpointer data)
 {
   g_autofree FillWatch *watch = data;
   CsVm *vm = watch->vm;
+  bool left = false;
   cs_worker_run (vm->worker, commit_disks, watch, NULL);
-  while (!cs_vm_fill_is_complete (vm))
-    if (cs_vm_disks_are_filling (vm))
+  while (!cs_vm_fill_is_complete (vm) && !left)
+    if (cs_vm_disks_are_filling (vm) && is_leaving (watch->daemon))
+      left = true;
+    else if (cs_vm_disks_are_filling (vm))
       step_disks (watch);
     else
       g_usleep (CLAIM_RETRY);
@@ -281,7 +327,9 @@ watch_filling (gpointer data)
     g_usleep (CLAIM_RETRY);
   /* What failed stays in the journal: a clusnapd that starts anew tries again, and until then the
    * guest waits for the pages that are missing rather than reading something else. */
-  if (cs_worker_run (vm->worker, finish_filling, watch, NULL))
+  if (left)
+    cs_worker_run (vm->worker, leave_disks, watch, NULL);
+  else if (cs_worker_run (vm->worker, finish_filling, watch, NULL))
     cs_journal_remove (watch->daemon->journal, "fill", vm->ref);
   cs_vm_release (vm);
   g_mutex_lock (&watch->daemon->lock);

@@ -32,6 +32,7 @@ typedef struct
   GHashTable *clones; /* names of clones that are being made or removed */
   guint filling;      /* VMs whose memory or disks are still arriving */
   GCond filled;
+  bool leaving; /* disks are left to the next clusnapd, memory is not */
   bool ending;
   GCond ended;
 } CsDaemon;
@@ -43,7 +44,7 @@ typedef struct
  */
 CsDaemon *cs_daemon_new (const char *state_directory, const char *run_directory,
                          const char *scratch_directory, const char *log_directory, GError **error);
-/* Waits until no VM's memory is arriving any more. */
+/* Waits until no VM's memory is arriving any more; disks that are still lazy stay so. */
 void cs_daemon_free (CsDaemon *daemon);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsDaemon, cs_daemon_free)
 
@@ -64,7 +65,7 @@ void cs_daemon_sweep_lines (CsDaemon *daemon);
  */
 void cs_daemon_recover (CsDaemon *daemon);
 
-/* Watches over @vm's restore (vm->filling) until all its memory is there. */
+/* Watches over @vm's restore (vm->filling) until all its memory and disks are there. */
 void cs_daemon_watch_filling (CsDaemon *daemon, CsVm *vm);
 
 /* Methods, by file: rpc-store.c, snapshot*.c, restore-job.c, rpc-rollback.c,

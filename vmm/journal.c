@@ -74,6 +74,22 @@ cs_journal_add (CsJournal *journal, const char *kind, const CsVmRef *ref, pid_t 
   return written;
 }
 
+bool
+cs_journal_change (CsJournal *journal, const char *kind, const CsVmRef *ref, const char *key,
+                   json_object *value, GError **error)
+{
+  g_autofree char *path = entry_path (journal, kind, ref);
+  g_autoptr (CsJson) entry = json_object_from_file (path);
+  if (!json_object_is_type (entry, json_type_object))
+    {
+      json_object_put (value);
+      return false;
+    }
+  json_object_object_add (entry, key, value);
+  const char *text = json_object_to_json_string_ext (entry, JSON_C_TO_STRING_PLAIN);
+  return cs_file_replace (path, text, strlen (text), error);
+}
+
 void
 cs_journal_remove (CsJournal *journal, const char *kind, const CsVmRef *ref)
 {

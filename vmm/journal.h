@@ -7,7 +7,7 @@
  *   KEY.pause     {"vm": ref, "pid": n, "start-time": n}
  *                 we stop and resume this VM, or have things of ours in it
  *   KEY.fill      {…, "store": path, "restore": {...}}
- *                 its memory is still arriving
+ *                 its memory or disks are still arriving
  *   KEY.rollback  {…, "job": id, "store", "cluster", "snapshot", "vms": [name], "phase"}
  *                 it is being taken back (vmm/host-rollback-journal.c)
  *
@@ -42,6 +42,10 @@ bool cs_journal_is_marked (CsJournal *journal, const char *job);
 void cs_journal_sweep_unfinished (CsJournal *journal);
 /* Takes the marks away that no "load" entry refers to. */
 void cs_journal_sweep_marks (CsJournal *journal);
+
+/* Replaces member @key of the entry by @value (taken).  False without @error: there is no entry. */
+bool cs_journal_change (CsJournal *journal, const char *kind, const CsVmRef *ref, const char *key,
+                        json_object *value, GError **error);
 
 /* The entries found: GPtrArray of json_object (each with "kind" added), unreadable ones left out
  * with a warning. */

@@ -134,8 +134,10 @@ resume_filling (gpointer data, GError **error)
     }
   cs_restore_commit (restore);
   g_autoptr (GError) unknown = NULL;
-  CsVmBase *base = base_of_filling (resumption, restore, &unknown);
-  if (base != NULL)
+  /* What was written since its memory came, nobody knows: its next snapshot is a whole one. */
+  bool disks_only = cs_restore_lazy (restore) == NULL;
+  CsVmBase *base = disks_only ? NULL : base_of_filling (resumption, restore, &unknown);
+  if (base != NULL || disks_only)
     cs_vm_adopt (resumption->vm, cs_restore_monitor (restore), base);
   else
     g_warning ("VM '%s': it can be captured when its memory is complete: %s",
@@ -186,10 +188,20 @@ recover_filling (CsDaemon *daemon, json_object *entry, GPtrArray *filling, GErro
   const char *store = cs_json_string (entry, "store");
   g_autoptr (GError) own = NULL;
   resumption.store = cs_daemon_store (daemon, store ? store : "", &own);
-  if (resumption.store != NULL
-      && cs_worker_run (resumption.vm->worker, resume_filling, &resumption, &own))
+  bool resumed = resumption.store != NULL
+                 && cs_worker_run (resumption.vm->worker, resume_filling, &resumption, &own);
+  /* Killed when its memory was complete and the entry did not say so yet. */
+  if (!resumed && g_error_matches (own, CS_ERROR, CS_ERROR_STATE)
+      && cs_json_member_object (resumption.state, "disks") != NULL)
     {
-      g_message ("VM '%s': goes on with filling its memory", ref->name);
+      g_clear_error (&own);
+      json_object_object_del (resumption.state, "lazy");
+      resumed = cs_worker_run (resumption.vm->worker, resume_filling, &resumption, &own);
+    }
+  if (resumed)
+    {
+      g_message ("VM '%s': goes on with filling its %s", ref->name,
+                 cs_json_member_object (resumption.state, "lazy") != NULL ? "memory" : "disks");
       g_ptr_array_add (filling, resumption.vm);
       return true;
     }

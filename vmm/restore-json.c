@@ -1,5 +1,6 @@
 /* How a VM that is still filling survives clusnapd:
- *   {"vm": the manifest's document, "running": bool, "lazy": vmm/lazy.h,
+ *   {"vm": the manifest's document, "running": bool,
+ *    "lazy": vmm/lazy.h, while its memory is arriving,
  *    "disks": vmm/lazy-disks.h, where some are filled while the VM runs} */
 #include "config.h"
 
@@ -9,14 +10,16 @@
 json_object *
 cs_restore_to_json (CsRestore *restore)
 {
-  if (restore->lazy == NULL || restore->state < RESTORE_LOADED
-      || restore->state == RESTORE_FINISHED)
+  bool memory = restore->lazy != NULL && restore->state != RESTORE_FINISHED;
+  bool disks = restore->lazy_disks != NULL && !cs_lazy_disks_is_complete (restore->lazy_disks);
+  if (restore->state < RESTORE_LOADED || (!memory && !disks))
     return NULL;
   json_object *object = json_object_new_object ();
   json_object_object_add (object, "vm", json_object_get (restore->document->vm));
   json_object_object_add (object, "running",
-                          json_object_new_boolean (restore->state == RESTORE_RUNNING));
-  json_object_object_add (object, "lazy", cs_lazy_to_json (restore->lazy));
+                          json_object_new_boolean (restore->state >= RESTORE_RUNNING));
+  if (memory)
+    json_object_object_add (object, "lazy", cs_lazy_to_json (restore->lazy));
   if (restore->lazy_disks != NULL)
     json_object_object_add (object, "disks", cs_lazy_disks_to_json (restore->lazy_disks));
   return object;
@@ -51,8 +54,8 @@ take_up (CsRestore *restore, json_object *lazy, json_object *disks, bool running
 {
   /* First: QEMU's main loop may be waiting in a fault, deaf to its monitor. */
   g_autofree char *name = g_strdup_printf ("VM '%s'", restore->document->name);
-  restore->lazy = cs_lazy_from_json (lazy, name, restore->image, error);
-  if (restore->lazy == NULL)
+  if (lazy != NULL
+      && (restore->lazy = cs_lazy_from_json (lazy, name, restore->image, error)) == NULL)
     return false;
   if (disks != NULL
       && (restore->lazy_disks =
@@ -65,7 +68,7 @@ take_up (CsRestore *restore, json_object *lazy, json_object *disks, bool running
   restore->is_lazy = true;
   restore->state = running ? RESTORE_RUNNING : RESTORE_LOADED;
   restore->committed = running;
-  if (running)
+  if (running && restore->lazy != NULL)
     cs_lazy_start_fill (restore->lazy);
   return true;
 }
@@ -73,13 +76,16 @@ take_up (CsRestore *restore, json_object *lazy, json_object *disks, bool running
 CsRestore *
 cs_restore_from_json (CsStore *store, json_object *object, GError **error)
 {
-  json_object *vm, *running, *lazy;
+  json_object *vm, *running, *lazy = NULL, *disks = NULL;
   if (!json_object_is_type (object, json_type_object)
       || !json_object_object_get_ex (object, "vm", &vm)
       || !json_object_object_get_ex (object, "running", &running)
       || !json_object_is_type (running, json_type_boolean)
-      || !json_object_object_get_ex (object, "lazy", &lazy)
-      || !json_object_is_type (lazy, json_type_object))
+      || (json_object_object_get_ex (object, "lazy", &lazy)
+          && !json_object_is_type (lazy, json_type_object))
+      || (json_object_object_get_ex (object, "disks", &disks)
+          && !json_object_is_type (disks, json_type_object))
+      || (lazy == NULL && disks == NULL))
     {
       g_set_error (error, CS_ERROR, CS_ERROR_INVALID, "the record of a restore is not valid");
       return NULL;
@@ -88,9 +94,7 @@ cs_restore_from_json (CsStore *store, json_object *object, GError **error)
   if (document == NULL)
     return NULL;
   g_autoptr (CsRestore) restore = cs_restore_alloc (store, document, error);
-  if (restore == NULL
-      || !take_up (restore, lazy, json_object_object_get (object, "disks"),
-                   json_object_get_boolean (running), error))
+  if (restore == NULL || !take_up (restore, lazy, disks, json_object_get_boolean (running), error))
     return NULL;
   return g_steal_pointer (&restore);
 }

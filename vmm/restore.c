@@ -353,7 +353,7 @@ cs_restore_finish (CsRestore *restore, GCancellable *cancellable, GError **error
   cs_restore_commit_disks (restore);
   if (restore->lazy != NULL && !wait_filled (restore, cancellable, error))
     return false;
-  if (restore->dirty == NULL)
+  if (restore->dirty == NULL && cs_restore_tracker (restore) != NULL)
     restore->dirty = alloc_dirty (cs_restore_tracker (restore));
   if (restore->lazy != NULL)
     {
@@ -402,7 +402,9 @@ cs_restore_lazy (CsRestore *restore)
 CsTracker *
 cs_restore_tracker (CsRestore *restore)
 {
-  return restore->tracker != NULL ? restore->tracker : cs_lazy_tracker (restore->lazy);
+  if (restore->tracker != NULL || restore->lazy == NULL)
+    return restore->tracker;
+  return cs_lazy_tracker (restore->lazy);
 }
 
 CsTracker *

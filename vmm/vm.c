@@ -148,7 +148,8 @@ CsTracker *
 cs_vm_tracker (CsVm *vm)
 {
   CsRestore *filling = cs_vm_filling (vm);
-  return filling != NULL ? cs_restore_tracker (filling) : vm->tracker;
+  CsTracker *tracker = filling != NULL ? cs_restore_tracker (filling) : NULL;
+  return tracker != NULL ? tracker : vm->tracker;
 }
 
 void
@@ -225,13 +226,14 @@ cs_vm_end_filling (CsVm *vm, const char *failure)
   cs_restore_progress (restore, &done, &total);
   cs_restore_disk_progress (restore, &disk_done, &disk_total);
   cs_restore_times (restore, &times);
-  if (failure == NULL)
+  if (failure != NULL)
+    cs_vm_forget_base (vm);
+  /* Of one whose memory was there when a clusnapd before us ended, only the disks are left. */
+  else if (cs_restore_tracker (restore) != NULL)
     {
       vm->tracker = cs_restore_steal_tracker (restore);
       take_dirty (vm, restore);
     }
-  else
-    cs_vm_forget_base (vm);
   g_mutex_lock (&vm->lock);
   vm->filling = NULL;
   vm->fill_pages = total;

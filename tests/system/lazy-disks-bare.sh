@@ -41,6 +41,41 @@ for i in 0 1; do
     grep -q '"speed": 20971520,' "$tmp/stream" || fail "node $i's job was not bounded: $(cat "$tmp/stream")"
 done
 
+note "clusnapd ends while disks are lazy, and the next one goes on; a snapshot of that"
+fill_stops
+lose_all
+clusnap -q restore c one --no-wait >/dev/null
+clusnapd_stop
+left=$(grep -c "the next clusnapd goes on with filling its disks" "$clusnapd_directory/clusnapd.log")
+[ "${left:-0}" -eq 2 ] || fail "clusnapd did not leave the disks of 2 VMs: $(tail "$clusnapd_directory/clusnapd.log")"
+all_lazy "clusnapd has ended"
+cluster_check --wait-progress 20
+daemon_start
+all_lazy "clusnapd was started again"
+clusnap -q snapshot create c between >/dev/null
+fill_goes_on
+disks_are_local "left to the next clusnapd"
+cluster_check --wait-progress 20
+lose_all
+clusnap restore c between
+disks_are_local "the snapshot of disks that were left"
+cluster_check --wait-progress 20
+
+note "the same, killed before it has written down that memory was complete"
+arm disk-fill:error,leave:crash
+lose_all
+clusnap -q restore c between --no-wait >/dev/null
+all_lazy "restored"
+kill -TERM "$clusnapd_pid"
+daemon_dies
+fill_stops
+daemon_start
+all_lazy "clusnapd was killed at its end"
+cluster_check --wait-progress 20
+fill_goes_on
+disks_are_local "clusnapd was killed at its end"
+clusnap -q snapshot delete c between
+
 note "clusnapd and a server are killed while disks are lazy; the snapshot is deleted"
 fill_stops
 lose_all
