@@ -26,6 +26,7 @@ typedef struct
   CsMonitor *monitor;
   CsBlockGraph *graph;
   virDomainPtr domain; /* NULL: a bare QEMU */
+  bool pulls;          /* libvirt was told to fill a disk */
 } Look;
 
 static void
@@ -175,14 +176,17 @@ look_at_jobs (CsLazyDisks *lazy, CsMonitor *monitor, bool *fill, GError **error)
 }
 
 static bool
-start_job (const Look *look, guint i, const char *node, GError **error)
+start_job (Look *look, guint i, const char *node, GError **error)
 {
   const CsLazyDisk *disk = look->lazy->disks->pdata[i];
   if (look->domain != NULL)
-    return virDomainBlockPull (look->domain, disk->filename, look->lazy->rate,
-                               VIR_DOMAIN_BLOCK_PULL_BANDWIDTH_BYTES)
-               == 0
-           || cs_libvirt_set_error (error, "disk '%s' cannot be filled", disk->name);
+    {
+      look->lazy->turn = i + 1;
+      look->pulls = virDomainBlockPull (look->domain, disk->filename, look->lazy->rate,
+                                        VIR_DOMAIN_BLOCK_PULL_BANDWIDTH_BYTES)
+                    == 0;
+      return look->pulls || cs_libvirt_set_error (error, "disk '%s' cannot be filled", disk->name);
+    }
   g_autofree char *id = g_strdup_printf (JOB, i);
   json_object *arguments = cs_json_strings ("job-id", id, "device", node, NULL);
   cs_json_add_uint (arguments, "speed", look->lazy->rate);
@@ -205,7 +209,7 @@ tell_failure (CsLazyDisk *disk, const CsLazyDisks *lazy, GError **error)
 }
 
 static bool
-step_disk (const Look *look, guint i, GError **error)
+step_disk (Look *look, guint i, GError **error)
 {
   CsLazyDisk *disk = look->lazy->disks->pdata[i];
   g_autoptr (GError) problem = NULL;
@@ -220,6 +224,8 @@ step_disk (const Look *look, guint i, GError **error)
     return true;
   if (node != NULL && still_backed (look, node))
     {
+      if (look->pulls)
+        return true;
       bool failed = disk->begun;
       disk->begun = start_job (look, i, node, error);
       return disk->begun && (!failed || tell_failure (disk, look->lazy, error));
@@ -232,7 +238,7 @@ step_disk (const Look *look, guint i, GError **error)
 }
 
 static bool
-step_aside (const Look *look, guint i, GError **error)
+step_aside (Look *look, guint i, GError **error)
 {
   CsLazyDisk *disk = look->lazy->disks->pdata[i];
   bool may_export = true, fill;
@@ -256,12 +262,14 @@ step_aside (const Look *look, guint i, GError **error)
 
 /* One that fails does not keep the others.  Those aside first: they look at the nodes. */
 static bool
-step_all (const Look *look, GError **error)
+step_all (Look *look, GError **error)
 {
   bool ok = true;
+  guint n = look->lazy->disks->len, turn = look->lazy->turn;
   for (guint aside = 2; aside-- > 0;)
-    for (guint i = 0; i < look->lazy->disks->len; i++)
+    for (guint k = 0; k < n; k++)
       {
+        guint i = (turn + k) % n;
         const CsLazyDisk *disk = look->lazy->disks->pdata[i];
         if ((disk->aside != NULL) == (aside != 0))
           ok = (aside ? step_aside : step_disk) (look, i, ok ? error : NULL) && ok;
@@ -269,9 +277,10 @@ step_all (const Look *look, GError **error)
   return ok;
 }
 
-/* QEMU 10.0 may crash when it describes its nodes (for us or for libvirt, which asks for that when
- * a copy begins and ends) in the moment in which a job ends and its filter goes.  So nobody looks
- * while a job of ours is there that ends by itself. */
+/* QEMU 10.0 may crash when it describes its nodes in the moment in which a job ends and its filter
+ * goes (block-nodes.h): for us, or for libvirt, which asks for that when a copy begins and ends and
+ * when a pull has ended.  So nobody looks while a job of ours is there that ends by itself, and of
+ * libvirt's pulls there is one at a time: two that end together crash QEMU (libvirt 11.3). */
 bool
 cs_lazy_disks_step (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
 {

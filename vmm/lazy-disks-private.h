@@ -34,6 +34,7 @@ struct CsLazyDisks
 
   CsDiskServe *serve;
   GPtrArray *disks; /* CsLazyDisk */
+  guint turn;       /* which of them libvirt may pull next */
   bool kept;
 
   /* atomic */
