@@ -33,7 +33,7 @@ definitions() {
         virsh_system dumpxml --inactive "$name"
         virsh_system domblklist "$name"
         virsh_system dumpxml "$name" | xmllint --xpath '//devices/disk' - |
-            grep -v -e '<alias' -e "index='" -e '<address'
+            grep -v -e '<alias' -e '<address' | sed "s/ index=['\"][0-9]*['\"]//"
     done
 }
 

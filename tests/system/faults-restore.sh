@@ -94,9 +94,11 @@ sleep 0.5
 clusnapd_runs || fail "clusnapd left guests without their memory"
 disarm
 daemon_dies
-if is_filling; then
+# Disks are left to the next one.
+if is_filling && jq -e .restore.lazy "$clusnapd_directory"/journal/*.fill >/dev/null; then
     fail "clusnapd ended before all memory was there"
 fi
+cluster_check --wait-progress 10
 daemon_start
 cluster_check --wait-progress 10
 
