@@ -188,20 +188,11 @@ recover_filling (CsDaemon *daemon, json_object *entry, GPtrArray *filling, GErro
   const char *store = cs_json_string (entry, "store");
   g_autoptr (GError) own = NULL;
   resumption.store = cs_daemon_store (daemon, store ? store : "", &own);
-  bool resumed = resumption.store != NULL
-                 && cs_worker_run (resumption.vm->worker, resume_filling, &resumption, &own);
-  /* Killed when its memory was complete and the entry did not say so yet. */
-  if (!resumed && g_error_matches (own, CS_ERROR, CS_ERROR_STATE)
-      && cs_json_member_object (resumption.state, "disks") != NULL)
+  if (resumption.store != NULL
+      && cs_worker_run (resumption.vm->worker, resume_filling, &resumption, &own))
     {
-      g_clear_error (&own);
-      json_object_object_del (resumption.state, "lazy");
-      resumed = cs_worker_run (resumption.vm->worker, resume_filling, &resumption, &own);
-    }
-  if (resumed)
-    {
-      g_message ("VM '%s': goes on with filling its %s", ref->name,
-                 cs_json_member_object (resumption.state, "lazy") != NULL ? "memory" : "disks");
+      bool memory = cs_restore_lazy (cs_vm_filling (resumption.vm)) != NULL;
+      g_message ("VM '%s': goes on with filling its %s", ref->name, memory ? "memory" : "disks");
       g_ptr_array_add (filling, resumption.vm);
       return true;
     }

@@ -5,6 +5,7 @@
 #include "config.h"
 
 #include "common/error.h"
+#include "common/json.h"
 #include "vmm/restore-private.h"
 
 json_object *
@@ -25,21 +26,11 @@ cs_restore_to_json (CsRestore *restore)
   return object;
 }
 
-static const char *
-text_of (json_object *object, const char *key)
-{
-  json_object *value;
-  return json_object_object_get_ex (object, key, &value)
-                 && json_object_is_type (value, json_type_string)
-             ? json_object_get_string (value)
-             : NULL;
-}
-
 static CsMonitor *
 connect_source (json_object *source, GError **error)
 {
-  const char *socket = text_of (source, "socket");
-  const char *uri = text_of (source, "uri"), *domain = text_of (source, "domain");
+  const char *socket = cs_json_string (source, "socket");
+  const char *uri = cs_json_string (source, "uri"), *domain = cs_json_string (source, "domain");
   if (socket != NULL)
     return cs_monitor_open_qmp (socket, error);
   if (uri != NULL && domain != NULL)
@@ -49,13 +40,27 @@ connect_source (json_object *source, GError **error)
   return NULL;
 }
 
+/* With @disks, memory may be complete without the record saying so: killed in between.  Without
+ * them there would be no record then, or one that goes. */
+static bool
+take_up_memory (CsRestore *restore, json_object *lazy, json_object *disks, GError **error)
+{
+  g_autofree char *name = g_strdup_printf ("VM '%s'", restore->document->name);
+  g_autoptr (GError) own = NULL;
+  if (lazy == NULL)
+    return true;
+  restore->lazy = cs_lazy_from_json (lazy, name, restore->image, &own);
+  if (restore->lazy != NULL || (disks != NULL && g_error_matches (own, CS_ERROR, CS_ERROR_STATE)))
+    return true;
+  g_propagate_error (error, g_steal_pointer (&own));
+  return false;
+}
+
 static bool
 take_up (CsRestore *restore, json_object *lazy, json_object *disks, bool running, GError **error)
 {
   /* First: QEMU's main loop may be waiting in a fault, deaf to its monitor. */
-  g_autofree char *name = g_strdup_printf ("VM '%s'", restore->document->name);
-  if (lazy != NULL
-      && (restore->lazy = cs_lazy_from_json (lazy, name, restore->image, error)) == NULL)
+  if (!take_up_memory (restore, lazy, disks, error))
     return false;
   if (disks != NULL
       && (restore->lazy_disks =
