@@ -58,6 +58,13 @@ ref_to_json (const CsVmRef *ref)
   return object;
 }
 
+static bool
+write_entry (const char *path, json_object *entry, GError **error)
+{
+  const char *text = json_object_to_json_string_ext (entry, JSON_C_TO_STRING_PLAIN);
+  return cs_file_replace (path, text, strlen (text), error);
+}
+
 bool
 cs_journal_add (CsJournal *journal, const char *kind, const CsVmRef *ref, pid_t pid,
                 json_object *extra, GError **error)
@@ -67,9 +74,8 @@ cs_journal_add (CsJournal *journal, const char *kind, const CsVmRef *ref, pid_t 
   json_object_object_add (entry, "pid", json_object_new_int (pid));
   json_object_object_add (entry, "start-time",
                           json_object_new_uint64 (cs_process_start_time (pid)));
-  const char *text = json_object_to_json_string_ext (entry, JSON_C_TO_STRING_PLAIN);
   g_autofree char *path = entry_path (journal, kind, ref);
-  bool written = cs_file_replace (path, text, strlen (text), error);
+  bool written = write_entry (path, entry, error);
   json_object_put (entry);
   return written;
 }
@@ -86,8 +92,7 @@ cs_journal_change (CsJournal *journal, const char *kind, const CsVmRef *ref, con
       return false;
     }
   json_object_object_add (entry, key, value);
-  const char *text = json_object_to_json_string_ext (entry, JSON_C_TO_STRING_PLAIN);
-  return cs_file_replace (path, text, strlen (text), error);
+  return write_entry (path, entry, error);
 }
 
 void
