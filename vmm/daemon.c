@@ -202,6 +202,7 @@ journal_pause (CsJournal *journal, CsVm *vm, CsMonitor *monitor, bool *added, GE
   return *added || !running;
 }
 
+/* @error is needed. */
 static bool
 finish_memory (const FillWatch *watch, CsRestore *restore, GError **error)
 {
@@ -238,8 +239,9 @@ leave_disks (gpointer data, GError **error)
   if (left && state != NULL)
     g_message ("VM '%s': the next clusnapd goes on with filling its disks", vm->ref->name);
   if (own != NULL)
-    g_propagate_error (error, g_steal_pointer (&own));
-  return left;
+    g_warning ("VM '%s': the next clusnapd is told of its memory, not only of its disks: %s",
+               vm->ref->name, own->message);
+  return true;
 }
 
 static bool
@@ -300,13 +302,15 @@ step_disks (FillWatch *watch)
     g_usleep (DISK_STEP);
 }
 
+/* Only disks are left to do, and that to the next clusnapd. */
 static bool
-is_leaving (CsDaemon *daemon)
+is_left (const FillWatch *watch)
 {
+  CsDaemon *daemon = watch->daemon;
   g_mutex_lock (&daemon->lock);
   bool leaving = daemon->leaving;
   g_mutex_unlock (&daemon->lock);
-  return leaving;
+  return leaving && cs_vm_disks_are_filling (watch->vm);
 }
 
 static gpointer
@@ -314,12 +318,10 @@ watch_filling (gpointer data)
 {
   g_autofree FillWatch *watch = data;
   CsVm *vm = watch->vm;
-  bool left = false;
+  bool left;
   cs_worker_run (vm->worker, commit_disks, watch, NULL);
-  while (!cs_vm_fill_is_complete (vm) && !left)
-    if (cs_vm_disks_are_filling (vm) && is_leaving (watch->daemon))
-      left = true;
-    else if (cs_vm_disks_are_filling (vm))
+  while (!(left = is_left (watch)) && !cs_vm_fill_is_complete (vm))
+    if (cs_vm_disks_are_filling (vm))
       step_disks (watch);
     else
       g_usleep (CLAIM_RETRY);
