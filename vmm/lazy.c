@@ -148,11 +148,9 @@ cs_lazy_free (CsLazy *lazy)
 }
 
 bool
-cs_lazy_suits (CsLazy *lazy, const CsRamBlock *block)
+cs_lazy_suits (const CsRamBlock *block, CsMappingKind kind)
 {
-  CsMappingKind kind;
   return block->used_length >= LAZY_MINIMUM && block->page_size == CS_PAGE_SIZE
-         && cs_mapping_kind (lazy->pid, block->host, block->used_length, &kind, NULL)
          && kind != CS_MAPPING_OTHER;
 }
 
@@ -216,12 +214,10 @@ overwrite_present (CsLazy *lazy, CsLazyBlock *block, GError **error)
 }
 
 static bool
-prepare_block (CsLazy *lazy, CsLazyBlock *block, GError **error)
+prepare_block (CsLazy *lazy, CsLazyBlock *block, CsMappingKind kind, GError **error)
 {
   const CsRamBlock *info = &block->info;
-  CsMappingKind kind;
-  if (!cs_mapping_kind (lazy->pid, info->host, info->used_length, &kind, error)
-      || !cs_uffd_register (lazy->uffd, info->host, info->used_length, true, info->name, error))
+  if (!cs_uffd_register (lazy->uffd, info->host, info->used_length, true, info->name, error))
     return false;
   if (kind == CS_MAPPING_SHARED_MEMORY
       && !cs_mapping_punch (lazy->pid, info->host, info->used_length, error))
@@ -231,7 +227,8 @@ prepare_block (CsLazy *lazy, CsLazyBlock *block, GError **error)
 }
 
 bool
-cs_lazy_add_block (CsLazy *lazy, const CsRamBlock *info, guint volume, GError **error)
+cs_lazy_add_block (CsLazy *lazy, const CsRamBlock *info, CsMappingKind kind, guint volume,
+                   GError **error)
 {
   CsVolumeInfo of;
   cs_image_volume_info (lazy->image, volume, &of);
@@ -241,7 +238,7 @@ cs_lazy_add_block (CsLazy *lazy, const CsRamBlock *info, guint volume, GError **
   block->volume = volume;
   block->lazy = true;
   block->placed = cs_bitmap_new (info->used_length / CS_PAGE_SIZE);
-  if (!prepare_block (lazy, block, error))
+  if (!prepare_block (lazy, block, kind, error))
     {
       g_prefix_error (error, "%s: RAM block '%s': ", lazy->name, info->name);
       cs_lazy_block_free (block);

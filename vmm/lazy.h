@@ -8,6 +8,7 @@
 #include <gio/gio.h>
 
 #include "images/hint.h"
+#include "vmm/lazy-mapping.h"
 #include "vmm/tracker.h"
 
 typedef struct CsLazy CsLazy;
@@ -20,11 +21,14 @@ CsLazy *cs_lazy_new (CsMonitor *monitor, CsImage *image, GError **error);
 CsLazy *cs_lazy_new_from_fd (pid_t pid, int uffd, int keep, const char *name, CsImage *image,
                              GError **error);
 
-/* Whether @block can and should be lazy: large, of 4 KiB pages, anonymous or shared memory. */
-bool cs_lazy_suits (CsLazy *lazy, const CsRamBlock *block);
+/* Whether @block can and should be lazy: large, of 4 KiB pages, anonymous or shared memory (@kind).
+ */
+bool cs_lazy_suits (const CsRamBlock *block, CsMappingKind kind);
 /* Registers @block in MISSING|WP mode, overwrites what is present there, protects all of it and
- * starts serving faults in a thread of its own.  @volume is as long as the block. */
-bool cs_lazy_add_block (CsLazy *lazy, const CsRamBlock *block, guint volume, GError **error);
+ * starts serving faults in a thread of its own.  @volume is as long as the block, @kind what it is
+ * mapped from. */
+bool cs_lazy_add_block (CsLazy *lazy, const CsRamBlock *block, CsMappingKind kind, guint volume,
+                        GError **error);
 /* An eagerly loaded block: register and protect for writes only. */
 bool cs_lazy_add_eager_block (CsLazy *lazy, const CsRamBlock *block, GError **error);
 

@@ -172,10 +172,9 @@ write_block (CsRestoreMemory *memory, const Block *block, GError **error)
 
 /* Finds which pages may hold something. */
 static bool
-survey (CsRestoreMemory *memory, Block *block, GError **error)
+survey (CsRestoreMemory *memory, Block *block, CsMappingKind kind, GError **error)
 {
   const CsRamBlock *info = block->info;
-  CsMappingKind kind = cs_mappings_kind (memory->mappings, info->host, info->used_length);
   if (kind == CS_MAPPING_OTHER)
     return true;
   if (kind == CS_MAPPING_SHARED_MEMORY && info->used_length >= LARGE
@@ -190,9 +189,11 @@ survey (CsRestoreMemory *memory, Block *block, GError **error)
 static bool
 prepare_block (CsRestoreMemory *memory, Block *block, GError **error)
 {
-  if (memory->lazy != NULL && cs_lazy_suits (memory->lazy, block->info))
-    return cs_lazy_add_block (memory->lazy, block->info, block->volume, error);
-  if (!survey (memory, block, error))
+  CsMappingKind kind =
+      cs_mappings_kind (memory->mappings, block->info->host, block->info->used_length);
+  if (memory->lazy != NULL && cs_lazy_suits (block->info, kind))
+    return cs_lazy_add_block (memory->lazy, block->info, kind, block->volume, error);
+  if (!survey (memory, block, kind, error))
     return false;
   block->streamed = block->info->used_length < LARGE;
   if (!block->streamed && !write_block (memory, block, error))

@@ -170,12 +170,18 @@ lazy_of (Fixture *fixture)
   return lazy;
 }
 
+static CsMappingKind
+kind_of (const Fixture *fixture)
+{
+  return fixture->shared ? CS_MAPPING_SHARED_MEMORY : CS_MAPPING_ANONYMOUS;
+}
+
 static void
 fixture_begin (Fixture *fixture)
 {
   g_autoptr (GError) error = NULL;
   fixture->lazy = lazy_of (fixture);
-  cs_lazy_add_block (fixture->lazy, &fixture->block, 0, &error);
+  cs_lazy_add_block (fixture->lazy, &fixture->block, kind_of (fixture), 0, &error);
   unit_assert_no_error (error);
 }
 
@@ -915,7 +921,7 @@ START_TEST (test_eager_block)
   call (&fixture, OP_WRITE, 1, 0x2);
   call (&fixture, OP_WRITE, 3, 0x2);
   assert_scan (&fixture, 1, 2, 5);
-  ck_assert (!cs_lazy_suits (fixture.lazy, &fixture.block)); /* 16 MiB */
+  ck_assert (!cs_lazy_suits (&fixture.block, kind_of (&fixture))); /* 16 MiB */
   fixture_end (&fixture);
 }
 END_TEST
