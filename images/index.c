@@ -28,6 +28,7 @@
 #include "images/index-state.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <glib/gstdio.h>
 #include <string.h>
 #include <sys/stat.h>
@@ -79,6 +80,15 @@ check_file_length (CsIndex *index)
                                                                                  : 0;
 }
 
+/* LMDB does that for its lock file only. */
+static int
+close_on_exec (CsIndex *index)
+{
+  mdb_filehandle_t fd;
+  int status = mdb_env_get_fd (index->env, &fd);
+  return status == 0 && fcntl (fd, F_SETFD, FD_CLOEXEC) < 0 ? errno : status;
+}
+
 static int
 open_environment (CsIndex *index)
 {
@@ -91,7 +101,7 @@ open_environment (CsIndex *index)
       && (status = mdb_env_open (index->env, index->directory,
                                  MDB_NOSYNC | MDB_NOTLS | MDB_NORDAHEAD, 0600))
              == 0
-      && (status = check_file_length (index)) == 0)
+      && (status = close_on_exec (index)) == 0 && (status = check_file_length (index)) == 0)
     status = open_databases (index);
   if (status != 0)
     g_clear_pointer (&index->env, mdb_env_close);

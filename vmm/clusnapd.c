@@ -9,6 +9,7 @@
 #include <locale.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <unistd.h>
 
 #define SWEEP_SECONDS 2 /* between two looks for VMs that have ended */
 
@@ -146,6 +147,8 @@ int
 main (int argc, char **argv)
 {
   setlocale (LC_ALL, "");
+  /* What we inherit is not for those whom we start; our own descriptors close on exec anyway. */
+  close_range (STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
   Options options = { 0 };
   g_autoptr (GError) error = NULL;
   bool done = parse_options (&options, argc, argv, &error);

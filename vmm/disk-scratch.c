@@ -5,6 +5,7 @@
 #include "common/error.h"
 #include "common/fd.h"
 #include "vmm/disk-private.h"
+#include "vmm/qemu-img.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -42,9 +43,7 @@ static GSubprocess *
 start_maker (int fd, guint64 size, GError **error)
 {
   g_autofree char *bytes = g_strdup_printf ("%" G_GUINT64_FORMAT, size);
-  g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (
-      G_SUBPROCESS_FLAGS_STDOUT_SILENCE | G_SUBPROCESS_FLAGS_STDERR_PIPE
-      | G_SUBPROCESS_FLAGS_INHERIT_FDS); /* all of ours close on exec; without it: a fork */
+  g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (CS_QEMU_IMG_FLAGS);
   int copy = fcntl (fd, F_DUPFD_CLOEXEC, 0);
   if (copy < 0)
     {

@@ -4,8 +4,6 @@
 
 #include "common/error.h"
 
-#include <gio/gio.h>
-
 bool
 cs_qemu_img_run (const char *const *arguments, GError **error)
 {
@@ -16,11 +14,8 @@ cs_qemu_img_run (const char *const *arguments, GError **error)
   for (; *arguments != NULL; arguments++)
     g_ptr_array_add (argv, (char *)*arguments);
   g_ptr_array_add (argv, NULL);
-  g_autoptr (GSubprocess) process = g_subprocess_newv (
-      (const char *const *)argv->pdata,
-      G_SUBPROCESS_FLAGS_STDOUT_SILENCE | G_SUBPROCESS_FLAGS_STDERR_PIPE
-          | G_SUBPROCESS_FLAGS_INHERIT_FDS, /* all of ours close on exec; without it: a fork */
-      &local);
+  g_autoptr (GSubprocess) process =
+      g_subprocess_newv ((const char *const *)argv->pdata, CS_QEMU_IMG_FLAGS, &local);
   if (process != NULL && g_subprocess_communicate_utf8 (process, NULL, NULL, NULL, &text, &local)
       && g_subprocess_get_successful (process))
     return true;

@@ -2,8 +2,14 @@
 #ifndef CS_VMM_QEMU_IMG_H
 #define CS_VMM_QEMU_IMG_H
 
-#include <glib.h>
+#include <gio/gio.h>
 #include <stdbool.h>
+
+/* For whoever starts one.  All descriptors close on exec, but for libnftables' short-lived sockets;
+ * told to close them itself, GLib would fork (spawn.c). */
+#define CS_QEMU_IMG_FLAGS                                                                          \
+  (G_SUBPROCESS_FLAGS_STDOUT_SILENCE | G_SUBPROCESS_FLAGS_STDERR_PIPE                              \
+   | G_SUBPROCESS_FLAGS_INHERIT_FDS)
 
 /* @arguments: those after "qemu-img", NULL at the end.  Waits for its end.  FAILED with its own
  * words. */
