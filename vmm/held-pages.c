@@ -113,7 +113,7 @@ read_piece (CsHeldPages *held, Piece *piece, GError **error)
     return cs_error_set_errno (
         error, errno, "cannot map %" G_GUINT64_FORMAT " pages to read memory ahead", piece->pages);
   piece->data = mapped;
-  /* A third less time than a fault for each page; without it all is as well. */
+  /* Takes less time than a fault for each page; without it all is as well. */
   madvise (mapped, piece->pages * CS_PAGE_SIZE, MADV_POPULATE_WRITE);
   g_autofree guint64 *list = g_new (guint64, piece->pages);
   guint64 n = 0;
