@@ -12,6 +12,8 @@
 #include <unistd.h>
 
 #define SWEEP_SECONDS 2 /* between two looks for VMs that have ended */
+#define MAX_MEMORY (G_MAXINT64 >> 20)
+#define MEMORY_SHARE 16 /* of the host's memory is kept for rollbacks */
 
 static const CsRpcMethod methods[] = {
   { "hello", cs_rpc_hello },
@@ -55,6 +57,7 @@ typedef struct
   char *run_directory;
   char *scratch_directory;
   char *log_directory;
+  gint64 rollback_memory; /* MiB; negative: by the host's memory */
   gboolean version;
 } Options;
 
@@ -74,6 +77,10 @@ parse_options (Options *options, int argc, char **argv, GError **error)
       "DIR" },
     { "log-dir", 0, 0, G_OPTION_ARG_FILENAME, &options->log_directory,
       "Keep the output of QEMUs that clusnapd starts in DIR (default: /var/log/clusnap)", "DIR" },
+    { "rollback-memory", 0, 0, G_OPTION_ARG_INT64, &options->rollback_memory,
+      "Keep MIB of what rollbacks have read in memory, all VMs together, for the next rollback "
+      "(default: a sixteenth of the host's memory; 0: nothing)",
+      "MIB" },
     { "version", 'V', 0, G_OPTION_ARG_NONE, &options->version, "Print the version and exit", NULL },
     G_OPTION_ENTRY_NULL,
   };
@@ -84,7 +91,14 @@ parse_options (Options *options, int argc, char **argv, GError **error)
                "and leave\n"
                "all guests running: a snapshot under way is undone, memory that is still arriving\n"
                "after a restore is waited for.\n");
-  return g_option_context_parse (context, &argc, &argv, error);
+  if (!g_option_context_parse (context, &argc, &argv, error))
+    return false;
+  if (options->rollback_memory >= -1 && options->rollback_memory <= MAX_MEMORY)
+    return true;
+  g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
+               "--rollback-memory takes a number of MiB, not %" G_GINT64_FORMAT,
+               options->rollback_memory);
+  return false;
 }
 
 static gboolean
@@ -97,7 +111,7 @@ quit (gpointer loop)
 static gboolean
 sweep (gpointer daemon)
 {
-  cs_daemon_sweep_lines (daemon);
+  cs_daemon_sweep (daemon);
   return G_SOURCE_CONTINUE;
 }
 
@@ -109,6 +123,15 @@ attach (GMainContext *context, GSource *source, GSourceFunc func, gpointer data)
   g_source_unref (source);
 }
 
+/* In bytes. */
+static guint64
+rollback_memory (const Options *options)
+{
+  if (options->rollback_memory >= 0)
+    return (guint64)options->rollback_memory << 20;
+  return (guint64)sysconf (_SC_PHYS_PAGES) * (guint64)sysconf (_SC_PAGESIZE) / MEMORY_SHARE;
+}
+
 static bool
 run (const Options *options, GError **error)
 {
@@ -118,10 +141,15 @@ run (const Options *options, GError **error)
                                 : g_build_filename (run_directory, "clusnapd.sock", NULL);
   if (!cs_libvirt_init (error))
     return false;
-  g_autoptr (CsDaemon) daemon = cs_daemon_new (
-      options->state_directory ? options->state_directory : CS_LOCALSTATEDIR, run_directory,
-      options->scratch_directory ? options->scratch_directory : CS_LOCALSTATEDIR "/scratch",
-      options->log_directory ? options->log_directory : "/var/log/clusnap", error);
+  const CsDaemonOptions daemon_options = {
+    .state_directory = options->state_directory ? options->state_directory : CS_LOCALSTATEDIR,
+    .run_directory = run_directory,
+    .scratch_directory =
+        options->scratch_directory ? options->scratch_directory : CS_LOCALSTATEDIR "/scratch",
+    .log_directory = options->log_directory ? options->log_directory : "/var/log/clusnap",
+    .rollback_memory = rollback_memory (options),
+  };
+  g_autoptr (CsDaemon) daemon = cs_daemon_new (&daemon_options, error);
   if (daemon == NULL)
     return false;
   /* The default context is iterated by libvirt's event thread as well, to the end. */
@@ -149,7 +177,7 @@ main (int argc, char **argv)
   setlocale (LC_ALL, "");
   /* What we inherit is not for those whom we start; our own descriptors close on exec anyway. */
   close_range (STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
-  Options options = { 0 };
+  Options options = { .rollback_memory = -1 };
   g_autoptr (GError) error = NULL;
   bool done = parse_options (&options, argc, argv, &error);
   int status = EXIT_SUCCESS;

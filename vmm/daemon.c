@@ -16,10 +16,11 @@
 
 enum
 {
-  LOCK_RETRIES = 200,  /* while a clusnapd that was killed is being taken apart */
-  LOCK_RETRY = 10000,  /* us */
-  CLAIM_RETRY = 20000, /* us between two attempts to claim a VM that a job holds */
-  DISK_STEP = 500000,  /* us between two looks at disks that are being filled */
+  LOCK_RETRIES = 200,    /* while a clusnapd that was killed is being taken apart */
+  LOCK_RETRY = 10000,    /* us */
+  CLAIM_RETRY = 20000,   /* us between two attempts to claim a VM that a job holds */
+  DISK_STEP = 500000,    /* us between two looks at disks that are being filled */
+  KEEP_TIME = 600000000, /* us that what a rollback has read is kept for the next one */
 };
 
 static bool
@@ -43,11 +44,10 @@ lock_run_directory (CsDaemon *daemon, const char *run_directory, GError **error)
 }
 
 CsDaemon *
-cs_daemon_new (const char *state_directory, const char *run_directory,
-               const char *scratch_directory, const char *log_directory, GError **error)
+cs_daemon_new (const CsDaemonOptions *options, GError **error)
 {
   g_autoptr (CsDaemon) daemon = g_new0 (CsDaemon, 1);
-  g_autofree char *journal = g_build_filename (run_directory, "journal", NULL);
+  g_autofree char *journal = g_build_filename (options->run_directory, "journal", NULL);
   daemon->lock_fd = -1;
   g_mutex_init (&daemon->lock);
   g_mutex_init (&daemon->lines_lock);
@@ -56,16 +56,18 @@ cs_daemon_new (const char *state_directory, const char *run_directory,
                                          (GDestroyNotify)cs_cluster_lines_free);
   g_cond_init (&daemon->filled);
   daemon->vms = cs_vm_table_new ();
+  daemon->kept = cs_kept_pages_new (options->rollback_memory);
   daemon->stores =
       g_hash_table_new_full (g_str_hash, g_str_equal, g_free, (GDestroyNotify)cs_store_close);
   daemon->retired = g_ptr_array_new_with_free_func ((GDestroyNotify)cs_store_close);
-  daemon->scratch_directory = g_strdup (scratch_directory);
-  daemon->log_directory = g_strdup (log_directory);
-  daemon->state_directory = g_strdup (state_directory);
-  daemon->clones_directory = g_build_filename (state_directory, "clones", NULL);
+  daemon->scratch_directory = g_strdup (options->scratch_directory);
+  daemon->log_directory = g_strdup (options->log_directory);
+  daemon->state_directory = g_strdup (options->state_directory);
+  daemon->clones_directory = g_build_filename (options->state_directory, "clones", NULL);
   daemon->clones = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, NULL);
-  daemon->serve_directory = g_build_filename (run_directory, "serve", NULL);
-  const char *directories[] = { run_directory, daemon->scratch_directory, daemon->log_directory };
+  daemon->serve_directory = g_build_filename (options->run_directory, "serve", NULL);
+  const char *directories[] = { options->run_directory, daemon->scratch_directory,
+                                daemon->log_directory };
   for (gsize i = 0; i < G_N_ELEMENTS (directories); i++)
     if (g_mkdir_with_parents (directories[i], 0700) < 0)
       {
@@ -79,16 +81,23 @@ cs_daemon_new (const char *state_directory, const char *run_directory,
       cs_error_set_errno (error, errno, "cannot make directory '%s'", daemon->serve_directory);
       return NULL;
     }
-  if (chmod (daemon->serve_directory, 0711) < 0 || chmod (run_directory, 0711) < 0)
+  if (chmod (daemon->serve_directory, 0711) < 0 || chmod (options->run_directory, 0711) < 0)
     {
       cs_error_set_errno (error, errno, "cannot open '%s' for QEMU", daemon->serve_directory);
       return NULL;
     }
-  if (!lock_run_directory (daemon, run_directory, error))
+  if (!lock_run_directory (daemon, options->run_directory, error))
     return NULL;
   g_cond_init (&daemon->ended);
   daemon->journal = cs_journal_open (journal, error);
   return daemon->journal ? g_steal_pointer (&daemon) : NULL;
+}
+
+void
+cs_daemon_sweep (CsDaemon *daemon)
+{
+  cs_daemon_sweep_lines (daemon);
+  cs_kept_pages_expire (daemon->kept, g_get_monotonic_time () - KEEP_TIME);
 }
 
 void
@@ -107,6 +116,7 @@ cs_daemon_free (CsDaemon *daemon)
   g_mutex_unlock (&daemon->lock);
   g_clear_pointer (&daemon->recoverer, g_thread_join);
   cs_vm_table_free (daemon->vms);
+  cs_kept_pages_free (daemon->kept);
   g_hash_table_unref (daemon->stores);
   g_ptr_array_unref (daemon->retired);
   cs_journal_free (daemon->journal);

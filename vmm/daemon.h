@@ -4,6 +4,7 @@
 
 #include "vmm/cluster-lines.h"
 #include "vmm/journal.h"
+#include "vmm/kept-pages.h"
 #include "vmm/rpc-server.h"
 #include "vmm/vm.h"
 
@@ -11,6 +12,7 @@ typedef struct
 {
   /* immutable */
   CsVmTable *vms;
+  CsKeptPages *kept;
   CsJournal *journal;
   char *scratch_directory;
   char *log_directory;
@@ -37,13 +39,18 @@ typedef struct
   GCond ended;
 } CsDaemon;
 
-/* @state_directory: what outlives the host, as the clones.  @run_directory: for the journal (BUSY
- * when another clusnapd has it: it would take that one's paused VMs for left behind);
- * @scratch_directory: for what guests overwrite on their disks while these are being stored.
- * @log_directory: for the output of QEMUs that we start.
- */
-CsDaemon *cs_daemon_new (const char *state_directory, const char *run_directory,
-                         const char *scratch_directory, const char *log_directory, GError **error);
+typedef struct
+{
+  const char *state_directory;   /* for what outlives the host, as the clones */
+  const char *run_directory;     /* for the journal */
+  const char *scratch_directory; /* for what guests overwrite on disks that are being stored */
+  const char *log_directory;     /* for the output of QEMUs that we start */
+  guint64 rollback_memory;       /* bytes, of all VMs, kept for their next rollback */
+} CsDaemonOptions;
+
+/* BUSY when another clusnapd has the run directory: it would take that one's paused VMs for left
+ * behind. */
+CsDaemon *cs_daemon_new (const CsDaemonOptions *options, GError **error);
 /* Waits until no VM's memory is arriving any more; disks that are still lazy stay so. */
 void cs_daemon_free (CsDaemon *daemon);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsDaemon, cs_daemon_free)
@@ -57,7 +64,9 @@ CsClusterLines *cs_daemon_lines (CsDaemon *daemon, CsStore *store, const char *c
                                  GError **error);
 /* Takes up the counters of all clusters that a daemon before us knew. */
 void cs_daemon_recover_lines (CsDaemon *daemon);
-/* Now and then: counters of VMs that have ended go. */
+/* Now and then: what need not be kept any longer goes. */
+void cs_daemon_sweep (CsDaemon *daemon);
+/* Counters of VMs that have ended go. */
 void cs_daemon_sweep_lines (CsDaemon *daemon);
 
 /* Makes good what a killed daemon left: resumes paused VMs, does again what was half rolled back,

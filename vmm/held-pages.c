@@ -3,45 +3,98 @@
 #include "vmm/held-pages.h"
 
 #include "common/error.h"
+#include "vmm/tracker.h"
 
 #include <errno.h>
 #include <string.h>
 #include <sys/mman.h>
 
-typedef struct
+enum
 {
-  guint volume;
-  GArray *runs;    /* of CsPageRun, rising */
-  GArray *offsets; /* of guint64: pages before each run */
-  guint8 *data;
-  guint64 pages;
-} Piece;
+  LEAF = 512, /* pages */
+};
+
+struct CsHeldVolume
+{
+  CsHeldPages *held;
+  CsBitmap *set;
+  guint32 **leaves; /* of LEAF slots each; NULL: none of them was ever held */
+};
 
 struct CsHeldPages
 {
-  CsImage *image;
-  guint64 budget; /* pages left */
-  GPtrArray *pieces;
+  guint8 *data;
+  guint32 slots;       /* that the budget allows */
+  guint32 used;        /* of them, from the first: are populated, and held or free */
+  GArray *free;        /* of guint32 */
+  GHashTable *volumes; /* name -> CsHeldVolume */
 };
 
+/* ---- slots ---- */
+
 static void
-piece_free (gpointer data)
+volume_free (gpointer data)
 {
-  Piece *piece = data;
-  if (piece->data != NULL)
-    munmap (piece->data, piece->pages * CS_PAGE_SIZE);
-  g_array_unref (piece->runs);
-  g_array_unref (piece->offsets);
-  g_free (piece);
+  CsHeldVolume *volume = data;
+  for (guint64 i = 0; i < (cs_bitmap_size (volume->set) + LEAF - 1) / LEAF; i++)
+    g_free (volume->leaves[i]);
+  g_free (volume->leaves);
+  cs_bitmap_free (volume->set);
+  g_free (volume);
+}
+
+static guint32 *
+slot_of (const CsHeldVolume *volume, guint64 page)
+{
+  return &volume->leaves[page / LEAF][page % LEAF];
+}
+
+static void
+drop (CsHeldVolume *volume, guint64 page)
+{
+  g_array_append_val (volume->held->free, *slot_of (volume, page));
+  cs_bitmap_clear_range (volume->set, page, 1);
+}
+
+/* There is one: the caller has looked. */
+static guint32
+take_slot (CsHeldPages *held)
+{
+  if (held->free->len == 0)
+    return held->used++;
+  guint32 slot = g_array_index (held->free, guint32, held->free->len - 1);
+  g_array_set_size (held->free, held->free->len - 1);
+  return slot;
+}
+
+guint64
+cs_held_pages_room (const CsHeldPages *held)
+{
+  return held->slots - held->used + held->free->len;
+}
+
+guint64
+cs_held_pages_size (const CsHeldPages *held)
+{
+  return (guint64)held->used * CS_PAGE_SIZE;
 }
 
 CsHeldPages *
-cs_held_pages_new (CsImage *image, guint64 budget)
+cs_held_pages_new (guint64 budget, GError **error)
 {
+  guint32 slots = (guint32)MIN (budget / CS_PAGE_SIZE, G_MAXUINT32);
+  void *data = mmap (NULL, MAX (slots, 1) * (gsize)CS_PAGE_SIZE, PROT_READ | PROT_WRITE,
+                     MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE, -1, 0);
+  if (data == MAP_FAILED)
+    {
+      cs_error_set_errno (error, errno, "cannot map %u pages to read memory ahead", slots);
+      return NULL;
+    }
   CsHeldPages *held = g_new0 (CsHeldPages, 1);
-  held->image = image;
-  held->budget = budget / CS_PAGE_SIZE;
-  held->pieces = g_ptr_array_new_with_free_func (piece_free);
+  held->data = data;
+  held->slots = slots;
+  held->free = g_array_new (FALSE, FALSE, sizeof (guint32));
+  held->volumes = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, volume_free);
   return held;
 }
 
@@ -50,130 +103,128 @@ cs_held_pages_free (CsHeldPages *held)
 {
   if (held == NULL)
     return;
-  g_ptr_array_unref (held->pieces);
+  munmap (held->data, MAX (held->slots, 1) * (gsize)CS_PAGE_SIZE);
+  g_hash_table_unref (held->volumes);
+  g_array_unref (held->free);
   g_free (held);
 }
 
-gint64
-cs_page_runs_index (const GArray *runs, const GArray *offsets, guint64 page)
+/* ---- volumes ---- */
+
+static void
+drop_all (CsHeldVolume *volume)
 {
-  guint low = 0, high = runs->len;
-  while (low < high)
-    {
-      guint middle = low + (high - low) / 2;
-      const CsPageRun *run = &g_array_index (runs, CsPageRun, middle);
-      if (page < run->first)
-        high = middle;
-      else if (page - run->first >= run->count)
-        low = middle + 1;
-      else
-        return (gint64)(g_array_index (offsets, guint64, middle) + (page - run->first));
-    }
-  return -1;
+  guint64 first, count;
+  while (cs_bitmap_next_run (volume->set, 0, &first, &count))
+    for (guint64 page = first; page < first + count; page++)
+      drop (volume, page);
 }
+
+static bool
+find_volume (const CsImage *image, const char *name, guint64 pages, guint *number)
+{
+  CsVolumeInfo info;
+  if (!cs_image_find_volume (image, CS_VOLUME_RAM, name, number))
+    return false;
+  cs_image_volume_info (image, *number, &info);
+  return info.length == pages * CS_PAGE_SIZE;
+}
+
+void
+cs_held_pages_retarget (CsHeldPages *held, const CsImage *from, const CsImage *to)
+{
+  GHashTableIter each;
+  gpointer name, data;
+  g_hash_table_iter_init (&each, held->volumes);
+  while (g_hash_table_iter_next (&each, &name, &data))
+    {
+      CsHeldVolume *volume = data;
+      guint a, b;
+      guint64 pages = cs_bitmap_size (volume->set), first, count;
+      bool both = find_volume (from, name, pages, &a) && find_volume (to, name, pages, &b);
+      if (!both)
+        drop_all (volume);
+      for (guint64 at = 0; both && cs_bitmap_next_run (volume->set, at, &first, &count);
+           at = first + count)
+        for (guint64 page = first; page < first + count; page++)
+          if (!cs_image_page_same (to, b, from, a, page))
+            drop (volume, page);
+    }
+}
+
+CsHeldVolume *
+cs_held_pages_volume (CsHeldPages *held, const char *name, guint64 pages)
+{
+  CsHeldVolume *volume = g_hash_table_lookup (held->volumes, name);
+  if (volume != NULL && cs_bitmap_size (volume->set) == pages)
+    return volume;
+  if (volume != NULL)
+    drop_all (volume);
+  volume = g_new0 (CsHeldVolume, 1);
+  volume->held = held;
+  volume->set = cs_bitmap_new (pages);
+  volume->leaves = g_new0 (guint32 *, (pages + LEAF - 1) / LEAF);
+  g_hash_table_replace (held->volumes, g_strdup (name), volume);
+  return volume;
+}
+
+const CsBitmap *
+cs_held_volume_set (const CsHeldVolume *volume)
+{
+  return volume->set;
+}
+
+const void *
+cs_held_volume_page (const CsHeldVolume *volume, guint64 page)
+{
+  return volume->held->data + (gsize)*slot_of (volume, page) * CS_PAGE_SIZE;
+}
+
+/* ---- reading ---- */
 
 static bool
 take_page (guint64 page, const void *data, void *user_data, GError **error)
 {
-  Piece *piece = user_data;
-  gint64 at = cs_page_runs_index (piece->runs, piece->offsets, page);
-  memcpy (piece->data + (guint64)at * CS_PAGE_SIZE, data, CS_PAGE_SIZE);
+  CsHeldVolume *volume = user_data;
+  CsHeldPages *held = volume->held;
+  guint32 **leaf = &volume->leaves[page / LEAF];
+  if (*leaf == NULL)
+    *leaf = g_new (guint32, LEAF);
+  guint32 slot = take_slot (held);
+  memcpy (held->data + (gsize)slot * CS_PAGE_SIZE, data, CS_PAGE_SIZE);
+  *slot_of (volume, page) = slot;
+  cs_bitmap_set_range (volume->set, page, 1);
   return true;
 }
 
-/* Takes the runs of @wanted, and what exceeds the budget out of it. */
-static Piece *
-piece_new (CsHeldPages *held, guint volume, CsBitmap *wanted)
+/* Takes what exceeds @room out of @wanted; what is left, as a list of *@n pages. */
+static guint64 *
+list_wanted (CsBitmap *wanted, guint64 room, gsize *n)
 {
   guint64 first, count;
-  Piece *piece = g_new0 (Piece, 1);
-  piece->volume = volume;
-  piece->runs = g_array_new (FALSE, FALSE, sizeof (CsPageRun));
-  piece->offsets = g_array_new (FALSE, FALSE, sizeof (guint64));
+  guint64 *list = g_new (guint64, MIN (cs_bitmap_count (wanted), room));
+  *n = 0;
   for (guint64 at = 0; cs_bitmap_next_run (wanted, at, &first, &count); at = first + count)
     {
-      CsPageRun run = { first, MIN (count, held->budget - piece->pages) };
-      if (run.count < count)
-        cs_bitmap_clear_range (wanted, first + run.count, count - run.count);
-      if (run.count == 0)
-        continue;
-      g_array_append_val (piece->runs, run);
-      g_array_append_val (piece->offsets, piece->pages);
-      piece->pages += run.count;
+      guint64 fits = MIN (count, room - *n);
+      if (fits < count)
+        cs_bitmap_clear_range (wanted, first + fits, count - fits);
+      for (guint64 k = 0; k < fits; k++)
+        list[(*n)++] = first + k;
     }
-  return piece;
+  return list;
 }
 
-static bool
-read_piece (CsHeldPages *held, Piece *piece, GError **error)
+bool
+cs_held_volume_read (CsHeldVolume *volume, CsImage *image, guint number, CsBitmap *wanted,
+                     GError **error)
 {
-  void *mapped = mmap (NULL, piece->pages * CS_PAGE_SIZE, PROT_READ | PROT_WRITE,
-                       MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  if (mapped == MAP_FAILED)
-    return cs_error_set_errno (
-        error, errno, "cannot map %" G_GUINT64_FORMAT " pages to read memory ahead", piece->pages);
-  piece->data = mapped;
+  CsHeldPages *held = volume->held;
+  gsize n;
+  g_autofree guint64 *list = list_wanted (wanted, cs_held_pages_room (held), &n);
   /* Takes less time than a fault for each page; without it all is as well. */
-  madvise (mapped, piece->pages * CS_PAGE_SIZE, MADV_POPULATE_WRITE);
-  g_autofree guint64 *list = g_new (guint64, piece->pages);
-  guint64 n = 0;
-  for (guint i = 0; i < piece->runs->len; i++)
-    {
-      const CsPageRun *run = &g_array_index (piece->runs, CsPageRun, i);
-      for (guint64 k = 0; k < run->count; k++)
-        list[n++] = run->first + k;
-    }
-  return cs_image_read_pages (held->image, piece->volume, list, n, take_page, piece, error);
-}
-
-bool
-cs_held_pages_read (CsHeldPages *held, guint volume, CsBitmap *wanted, GError **error)
-{
-  Piece *piece = piece_new (held, volume, wanted);
-  if (piece->pages == 0 || !read_piece (held, piece, error))
-    {
-      bool nothing = piece->pages == 0;
-      piece_free (piece);
-      return nothing;
-    }
-  held->budget -= piece->pages;
-  g_ptr_array_add (held->pieces, piece);
-  return true;
-}
-
-guint64
-cs_held_pages_room (const CsHeldPages *held)
-{
-  return held->budget;
-}
-
-bool
-cs_held_pages_next (const CsHeldPages *held, guint volume, guint *next, const GArray **runs,
-                    const guint8 **data)
-{
-  for (; *next < held->pieces->len; (*next)++)
-    {
-      const Piece *piece = g_ptr_array_index (held->pieces, *next);
-      if (piece->volume != volume)
-        continue;
-      *runs = piece->runs;
-      *data = piece->data;
-      (*next)++;
-      return true;
-    }
-  return false;
-}
-
-const void *
-cs_held_pages_find (const CsHeldPages *held, guint volume, guint64 page)
-{
-  for (guint i = 0; i < held->pieces->len; i++)
-    {
-      const Piece *piece = g_ptr_array_index (held->pieces, i);
-      gint64 at =
-          piece->volume == volume ? cs_page_runs_index (piece->runs, piece->offsets, page) : -1;
-      if (at >= 0)
-        return piece->data + (guint64)at * CS_PAGE_SIZE;
-    }
-  return NULL;
+  if (n > held->free->len)
+    madvise (held->data + (gsize)held->used * CS_PAGE_SIZE,
+             (n - held->free->len) * (gsize)CS_PAGE_SIZE, MADV_POPULATE_WRITE);
+  return cs_image_read_pages (image, number, list, n, take_page, volume, error);
 }

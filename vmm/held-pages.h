@@ -1,34 +1,40 @@
-/* Content of an image's pages, read ahead into memory for the pause. */
+/* Content of pages, read from images ahead of the pause in which it is written.
+ *
+ * All of it lies in one mapping of fixed size, a slot for each page; what is dropped makes room for
+ * others.  What is held belongs to the image that it was last read from or retargeted to.  Not
+ * thread-safe: one owner at a time. */
 #ifndef CS_VMM_HELD_PAGES_H
 #define CS_VMM_HELD_PAGES_H
 
 #include "common/bitmap.h"
 #include "images/image.h"
-#include "vmm/tracker.h"
 
 typedef struct CsHeldPages CsHeldPages;
+typedef struct CsHeldVolume CsHeldVolume;
 
-/* @image: borrowed.  Holds at most @budget bytes. */
-CsHeldPages *cs_held_pages_new (CsImage *image, guint64 budget);
+/* Holds at most @budget bytes; maps them, which costs nothing until they are used. */
+CsHeldPages *cs_held_pages_new (guint64 budget, GError **error);
 void cs_held_pages_free (CsHeldPages *held);
 G_DEFINE_AUTOPTR_CLEANUP_FUNC (CsHeldPages, cs_held_pages_free)
 
-/* Reads the pages of @wanted, none of them zero, of @volume into one piece, as many as the budget
- * allows: takes those it could not read out of @wanted. */
-bool cs_held_pages_read (CsHeldPages *held, guint volume, CsBitmap *wanted, GError **error);
+/* Bytes of memory in use: never fewer than before. */
+guint64 cs_held_pages_size (const CsHeldPages *held);
 /* How many more pages the budget allows. */
 guint64 cs_held_pages_room (const CsHeldPages *held);
 
-/* The pieces of @volume, in the order in which they were read: true and its runs, whose pages lie
- * in
- * *@data one after the other; *@next is to be 0 at first. */
-bool cs_held_pages_next (const CsHeldPages *held, guint volume, guint *next, const GArray **runs,
-                         const guint8 **data);
+/* What was @from's content becomes @to's: drops what is not known to be the same in both. */
+void cs_held_pages_retarget (CsHeldPages *held, const CsImage *from, const CsImage *to);
 
-/* The content of one page, or NULL. */
-const void *cs_held_pages_find (const CsHeldPages *held, guint volume, guint64 page);
-
-/* Where page @page lies among the pages of @runs (GArray of CsPageRun, rising); -1: nowhere. */
-gint64 cs_page_runs_index (const GArray *runs, const GArray *offsets, guint64 page);
+/* The RAM block @name of @pages pages, made on first mention (or when it had another size).
+ * Borrowed until then. */
+CsHeldVolume *cs_held_pages_volume (CsHeldPages *held, const char *name, guint64 pages);
+/* The pages of it whose content is held. */
+const CsBitmap *cs_held_volume_set (const CsHeldVolume *volume);
+/* Reads the pages of @wanted, none of them zero or held, from volume @number of @image, as many as
+ * the budget allows: takes those it could not read out of @wanted. */
+bool cs_held_volume_read (CsHeldVolume *volume, CsImage *image, guint number, CsBitmap *wanted,
+                          GError **error);
+/* The content of a page that is held. */
+const void *cs_held_volume_page (const CsHeldVolume *volume, guint64 page);
 
 #endif

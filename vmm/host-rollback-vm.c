@@ -60,6 +60,7 @@ begin_in_place (CsRollbackVm *vm, bool standing, GError **error)
                                 .snapshot = vm->snapshot,
                                 .scratch_directory = job->daemon->scratch_directory,
                                 .read_ahead = READ_AHEAD,
+                                .kept = job->daemon->kept,
                                 .pause_deadline = job->pause_deadline + ENGINE_GRACE,
                                 .standing = standing };
   CsRollback *rollback = cs_rollback_new (vm->member.vm, vm->document, &options, error);

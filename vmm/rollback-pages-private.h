@@ -2,20 +2,19 @@
 #ifndef CS_VMM_ROLLBACK_PAGES_PRIVATE_H
 #define CS_VMM_ROLLBACK_PAGES_PRIVATE_H
 
-#include "vmm/held-pages.h"
 #include "vmm/rollback-pages.h"
 
 typedef struct
 {
   const CsRamBlock *info;
-  guint index;       /* in the tracker, once that is known */
-  guint volume;      /* of the target */
-  bool tracked;      /* before the rollback */
-  bool looked;       /* for pages that were discarded and read */
-  bool whole;        /* nothing is known about what changed */
-  CsBitmap *differs; /* between the images; with what was carried over */
-  CsBitmap *nonzero; /* in the target */
-  CsBitmap *held;    /* content is in memory */
+  guint index;        /* in the tracker, once that is known */
+  guint volume;       /* of the target */
+  bool tracked;       /* before the rollback */
+  bool looked;        /* for pages that were discarded and read */
+  bool whole;         /* nothing is known about what changed */
+  CsBitmap *differs;  /* between the images; with what was carried over */
+  CsBitmap *nonzero;  /* in the target */
+  CsHeldVolume *held; /* its content that is in memory */
   CsBitmap
       *written; /* as the tracker says: by the guest; then by us; then by loading the devices */
   CsBitmap *todo;
@@ -26,11 +25,9 @@ struct CsRollbackPages
 {
   CsRollbackPagesOptions options;
   GArray *blocks; /* of CsRollbackBlock, in the order of options.blocks */
-  CsHeldPages *held;
-
   /* The pause's room, populated before. */
   guint8 *staging;
-  GArray *runs;      /* of CsPageRun: what is in staging, or held and written next */
+  GArray *runs;      /* of CsPageRun, rising: what is in staging, or held and written next */
   GArray *offsets;   /* of guint64: in staging */
   const void **data; /* of each run that is held */
   guint64 *late;     /* page numbers */

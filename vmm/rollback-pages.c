@@ -27,9 +27,10 @@
  * Where nothing is known (no tracker, no base, another block than before) the block is written as a
  * whole.
  *
- * What will be written is read ahead while the VM runs, in the store's order, into pieces of memory
- * from which the pause writes; with it comes what the store holds in the same frames, so that of
- * what becomes dirty in the meantime little has to be read, and decompressed, in the pause.
+ * What will be written is read ahead while the VM runs, in the store's order, into memory from
+ * which the pause writes; with it comes what the store holds in the same frames, so that of what
+ * becomes dirty in the meantime little has to be read, and decompressed, in the pause.  It is kept
+ * for the next rollback (kept-pages.h).
  *
  * In the pause the tracker is only looked at (cs_tracker_peek): dirty pages stay unprotected, and
  * are written without a fault each; and nothing was consumed when the VM runs on after all (rule
@@ -57,7 +58,6 @@ block_clear (gpointer data)
   CsRollbackBlock *block = data;
   cs_bitmap_free (block->differs);
   cs_bitmap_free (block->nonzero);
-  cs_bitmap_free (block->held);
   cs_bitmap_free (block->written);
   cs_bitmap_free (block->todo);
   cs_bitmap_free (block->scratch);
@@ -71,7 +71,6 @@ cs_rollback_pages_free (CsRollbackPages *pages)
     return;
   if (pages->staging != NULL)
     munmap (pages->staging, CS_ROLLBACK_STAGING * CS_PAGE_SIZE);
-  cs_held_pages_free (pages->held);
   g_array_unref (pages->blocks);
   g_array_unref (pages->runs);
   g_array_unref (pages->offsets);
@@ -135,7 +134,7 @@ add_block (CsRollbackPages *pages, const CsRamBlock *info, GError **error)
     }
   block.differs = cs_bitmap_new (count);
   block.nonzero = cs_bitmap_new (count);
-  block.held = cs_bitmap_new (count);
+  block.held = cs_held_pages_volume (pages->options.held, info->name, count);
   block.written = cs_bitmap_new (count);
   block.todo = cs_bitmap_new (count);
   block.scratch = cs_bitmap_new (count);
@@ -150,16 +149,19 @@ add_block (CsRollbackPages *pages, const CsRamBlock *info, GError **error)
 static bool
 read_tables (CsRollbackPages *pages, GError **error)
 {
-  guint64 room = MIN (TABLES_TOTAL / CS_PAGE_SIZE, cs_held_pages_room (pages->held) / 4);
+  CsHeldPages *held = pages->options.held;
+  guint64 room = MIN (TABLES_TOTAL / CS_PAGE_SIZE, cs_held_pages_room (held) / 4);
   for (guint i = 0; i < pages->blocks->len; i++)
     {
       CsRollbackBlock *block = cs_rollback_block (pages, i);
-      guint64 count = cs_bitmap_count (block->nonzero);
+      cs_bitmap_copy (block->scratch, block->nonzero);
+      cs_bitmap_and_not (block->scratch, cs_held_volume_set (block->held));
+      guint64 count = cs_bitmap_count (block->scratch);
       if (block->info->used_length > TABLES_BLOCK || count > room)
         continue;
-      if (!cs_held_pages_read (pages->held, block->volume, block->nonzero, error))
+      if (!cs_held_volume_read (block->held, pages->options.target, block->volume, block->scratch,
+                                error))
         return false;
-      cs_bitmap_or (block->held, block->nonzero);
       room -= count;
     }
   return true;
@@ -176,7 +178,6 @@ cs_rollback_pages_new (const CsRollbackPagesOptions *options, GError **error)
   pages->offsets = g_array_sized_new (FALSE, FALSE, sizeof (guint64), CS_ROLLBACK_STAGING);
   pages->data = g_new0 (const void *, CS_ROLLBACK_STAGING);
   pages->late = g_new0 (guint64, CS_ROLLBACK_STAGING);
-  pages->held = cs_held_pages_new (options->target, options->read_ahead);
   void *staging = mmap (NULL, CS_ROLLBACK_STAGING * CS_PAGE_SIZE, PROT_READ | PROT_WRITE,
                         MAP_PRIVATE | MAP_ANONYMOUS | MAP_POPULATE, -1, 0);
   if (staging == MAP_FAILED)
@@ -289,15 +290,13 @@ static bool
 read_wanted (CsRollbackPages *pages, CsRollbackBlock *block, CsBitmap *wanted, GError **error)
 {
   CsBitmap *wide = block->other;
+  CsImage *target = pages->options.target;
   cs_bitmap_copy (wide, wanted);
-  cs_image_add_frame_mates (pages->options.target, block->volume, wide);
-  cs_bitmap_and_not (wide, block->held);
-  if (cs_bitmap_count (wide) > cs_held_pages_room (pages->held))
+  cs_image_add_frame_mates (target, block->volume, wide);
+  cs_bitmap_and_not (wide, cs_held_volume_set (block->held));
+  if (cs_bitmap_count (wide) > cs_held_pages_room (pages->options.held))
     cs_bitmap_copy (wide, wanted);
-  if (!cs_held_pages_read (pages->held, block->volume, wide, error))
-    return false;
-  cs_bitmap_or (block->held, wide);
-  return true;
+  return cs_held_volume_read (block->held, target, block->volume, wide, error);
 }
 
 bool
@@ -309,7 +308,7 @@ cs_rollback_pages_read_ahead (CsRollbackPages *pages, guint64 *count, GError **e
       CsRollbackBlock *block = cs_rollback_block (pages, i);
       if (!look_ahead (pages, block, error))
         return false;
-      cs_bitmap_and_not (block->todo, block->held);
+      cs_bitmap_and_not (block->todo, cs_held_volume_set (block->held));
       cs_bitmap_copy (block->scratch, block->todo);
       cs_bitmap_and_not (block->scratch, block->nonzero);
       cs_bitmap_and_not (block->todo, block->scratch); /* the zero ones */
@@ -363,7 +362,7 @@ cs_rollback_pages_count (const CsRollbackPages *pages, guint64 *pages_to_write, 
       CsRollbackBlock *block = cs_rollback_block (pages, i);
       *pages_to_write += cs_bitmap_count (block->todo);
       cs_bitmap_copy (block->scratch, block->nonzero);
-      cs_bitmap_and_not (block->scratch, block->held);
+      cs_bitmap_and_not (block->scratch, cs_held_volume_set (block->held));
       cs_bitmap_copy (block->other, block->scratch);
       cs_bitmap_and_not (block->other, block->todo);
       *late += cs_bitmap_count (block->scratch) - cs_bitmap_count (block->other);

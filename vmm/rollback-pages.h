@@ -4,7 +4,7 @@
 #ifndef CS_VMM_ROLLBACK_PAGES_H
 #define CS_VMM_ROLLBACK_PAGES_H
 
-#include "images/image.h"
+#include "vmm/held-pages.h"
 #include "vmm/lazy.h"
 #include "vmm/tracker.h"
 
@@ -19,7 +19,7 @@ typedef struct
   CsImage *base;       /* what it was when @carried began; NULL: not known */
   GHashTable *carried; /* block name -> CsBitmap of what scans consumed since; NULL: not known */
   CsLazy *lazy;        /* memory is still arriving: NULL: no */
-  guint64 read_ahead;  /* bytes of content to hold at most */
+  CsHeldPages *held;   /* of @target's content: more is read into it */
 } CsRollbackPagesOptions;
 
 /* VM running: finds the pages that differ between the images. */

@@ -40,7 +40,7 @@ open_base (CsRollback *rollback, GError **error)
 static bool
 read_ahead (CsRollback *rollback, GError **error)
 {
-  guint64 last = G_MAXUINT64, count;
+  guint64 last = G_MAXUINT64, count, room = cs_held_pages_room (rollback->held);
   for (guint round = 0; round < MAX_ROUNDS; round++)
     {
       if (!cs_rollback_check_cancelled (rollback, error)
@@ -50,12 +50,44 @@ read_ahead (CsRollback *rollback, GError **error)
         break;
       last = count;
     }
+  rollback->stats.pages_ahead = room - cs_held_pages_room (rollback->held);
   return true;
+}
+
+/* Of an image that is gone nobody knows what of it would still do. */
+static bool
+retarget (CsRollback *rollback, CsHeldPages *held, const char *image)
+{
+  const char *target = cs_image_id (rollback->target);
+  if (strcmp (image, target) == 0)
+    return true;
+  g_autoptr (CsImage) from = cs_image_open (rollback->store, image, NULL);
+  if (from != NULL)
+    cs_held_pages_retarget (held, from, rollback->target);
+  return from != NULL;
+}
+
+/* What an earlier rollback has read, as far as it will do. */
+static bool
+prepare_held (CsRollback *rollback, GError **error)
+{
+  g_autofree char *image = NULL;
+  g_autoptr (CsHeldPages) held =
+      rollback->kept != NULL
+          ? cs_kept_pages_take (rollback->kept, rollback->vm->key, rollback->store, &image)
+          : NULL;
+  if (held != NULL && retarget (rollback, held, image))
+    rollback->held = g_steal_pointer (&held);
+  else
+    rollback->held = cs_held_pages_new (rollback->read_ahead, error);
+  return rollback->held != NULL;
 }
 
 static bool
 prepare_pages (CsRollback *rollback, GError **error)
 {
+  if (!prepare_held (rollback, error))
+    return false;
   CsVm *vm = rollback->vm;
   CsRestore *filling = cs_vm_filling (vm);
   CsRollbackPagesOptions options = { .pid = cs_monitor_pid (rollback->monitor),
@@ -65,7 +97,7 @@ prepare_pages (CsRollback *rollback, GError **error)
                                      .base = rollback->base,
                                      .carried = vm->base != NULL ? vm->base->blocks : NULL,
                                      .lazy = filling != NULL ? cs_restore_lazy (filling) : NULL,
-                                     .read_ahead = rollback->read_ahead };
+                                     .held = rollback->held };
   rollback->pages = cs_rollback_pages_new (&options, error);
   return rollback->pages != NULL;
 }

@@ -25,6 +25,7 @@ struct CsRollback
   char *snapshot;
   char *scratch_directory;
   guint64 read_ahead;
+  CsKeptPages *kept; /* NULL: nothing is kept */
   gint64 pause_deadline;
   CsRestoreDocument *document;
 
@@ -35,7 +36,8 @@ struct CsRollback
   GPtrArray *blocks;  /* of CsRamBlock */
   GPtrArray *disks;   /* of CsDisk */
   CsImage *target;
-  CsImage *base; /* of what the memory was equal to; may be the target; NULL: not known */
+  CsImage *base;     /* of what the memory was equal to; may be the target; NULL: not known */
+  CsHeldPages *held; /* content of the target */
   CsRollbackPages *pages;
   CsRollbackDevices devices;
   CsDiskRollback *disk_rollback;

@@ -19,12 +19,28 @@ place (CsRollbackPages *pages, const CsRollbackBlock *block, const CsPageRun *ru
 
 /* ---- by way of the staging buffer ---- */
 
+/* Where @page lies in the staging buffer: it is in one of pages->runs. */
+static guint8 *
+staged_page (const CsRollbackPages *pages, guint64 page)
+{
+  guint low = 0, high = pages->runs->len;
+  while (high - low > 1)
+    {
+      guint middle = low + (high - low) / 2;
+      if (page < g_array_index (pages->runs, CsPageRun, middle).first)
+        high = middle;
+      else
+        low = middle;
+    }
+  guint64 before = g_array_index (pages->offsets, guint64, low);
+  guint64 within = page - g_array_index (pages->runs, CsPageRun, low).first;
+  return pages->staging + (before + within) * CS_PAGE_SIZE;
+}
+
 static bool
 stage_page (guint64 page, const void *data, void *user_data, GError **error)
 {
-  CsRollbackPages *pages = user_data;
-  gint64 at = cs_page_runs_index (pages->runs, pages->offsets, page);
-  memcpy (pages->staging + (guint64)at * CS_PAGE_SIZE, data, CS_PAGE_SIZE);
+  memcpy (staged_page (user_data, page), data, CS_PAGE_SIZE);
   return true;
 }
 
@@ -53,12 +69,10 @@ write_staged (CsRollbackPages *pages, const CsRollbackBlock *block, GError **err
       const CsPageRun *run = &g_array_index (pages->runs, CsPageRun, i);
       for (guint64 page = run->first; page < run->first + run->count; page++, to += CS_PAGE_SIZE)
         {
-          const void *found = NULL;
           if (!cs_bitmap_test (block->nonzero, page))
             memset (to, 0, CS_PAGE_SIZE);
-          else if (cs_bitmap_test (block->held, page)
-                   && (found = cs_held_pages_find (pages->held, block->volume, page)) != NULL)
-            memcpy (to, found, CS_PAGE_SIZE);
+          else if (cs_bitmap_test (cs_held_volume_set (block->held), page))
+            memcpy (to, cs_held_volume_page (block->held, page), CS_PAGE_SIZE);
           else
             pages->late[late++] = page;
         }
@@ -112,49 +126,38 @@ write_gathered (CsRollbackPages *pages, const CsRollbackBlock *block, GError **e
   return written;
 }
 
-/* Writes the pages of @set that are among @runs, whose content lies in @data. */
-static bool
-write_piece (CsRollbackPages *pages, const CsRollbackBlock *block, const CsBitmap *set,
-             const GArray *runs, const guint8 *data, GError **error)
+/* Adds a page to what is written next. */
+static void
+gather (CsRollbackPages *pages, guint64 page, const guint8 *data)
 {
-  guint64 first = 0, count = 0;
-  bool more = true;
-  for (guint i = 0; more && i < runs->len; i++)
+  CsPageRun *last =
+      pages->runs->len > 0 ? &g_array_index (pages->runs, CsPageRun, pages->runs->len - 1) : NULL;
+  if (last != NULL && last->first + last->count == page
+      && (const guint8 *)pages->data[pages->runs->len - 1] + last->count * CS_PAGE_SIZE == data)
     {
-      const CsPageRun *run = &g_array_index (runs, CsPageRun, i);
-      guint64 end = run->first + run->count;
-      while (more && first < end)
-        {
-          guint64 from = MAX (first, run->first), to = MIN (first + count, end);
-          if (from < to)
-            {
-              CsPageRun part = { from, to - from };
-              pages->data[pages->runs->len] = data + (from - run->first) * CS_PAGE_SIZE;
-              g_array_append_val (pages->runs, part);
-              if (pages->runs->len == CS_ROLLBACK_STAGING && !write_gathered (pages, block, error))
-                return false;
-            }
-          if (first + count > end)
-            break;
-          more = cs_bitmap_next_run (set, MAX (first + count, run->first), &first, &count);
-        }
-      data += run->count * CS_PAGE_SIZE;
+      last->count++;
+      return;
     }
-  return pages->runs->len == 0 || write_gathered (pages, block, error);
+  CsPageRun run = { page, 1 };
+  pages->data[pages->runs->len] = data;
+  g_array_append_val (pages->runs, run);
 }
 
+/* Writes the pages of @set, all of them held. */
 static bool
 write_held (CsRollbackPages *pages, const CsRollbackBlock *block, const CsBitmap *set,
             GError **error)
 {
-  guint next = 0;
-  const GArray *runs;
-  const guint8 *data;
+  guint64 first, count;
   g_array_set_size (pages->runs, 0);
-  while (cs_held_pages_next (pages->held, block->volume, &next, &runs, &data))
-    if (!write_piece (pages, block, set, runs, data, error))
-      return false;
-  return true;
+  for (guint64 at = 0; cs_bitmap_next_run (set, at, &first, &count); at = first + count)
+    for (guint64 page = first; page < first + count; page++)
+      {
+        if (pages->runs->len == CS_ROLLBACK_STAGING && !write_gathered (pages, block, error))
+          return false;
+        gather (pages, page, cs_held_volume_page (block->held, page));
+      }
+  return pages->runs->len == 0 || write_gathered (pages, block, error);
 }
 
 /* ---- all ---- */
@@ -191,13 +194,16 @@ cs_rollback_pages_write (CsRollbackPages *pages, bool *touched, bool (*written) 
   for (guint i = 0; i < pages->blocks->len; i++)
     {
       CsRollbackBlock *block = cs_rollback_block (pages, i);
+      const CsBitmap *held = cs_held_volume_set (block->held);
       if (cs_bitmap_count (block->todo) == 0)
         continue;
       bool first = !*touched;
       *touched = true;
       cs_bitmap_copy (block->scratch, block->todo);
-      cs_bitmap_and_not (block->scratch, block->held);
-      if (!write_held (pages, block, block->todo, error)
+      cs_bitmap_and_not (block->scratch, held);
+      cs_bitmap_copy (block->other, block->todo);
+      cs_bitmap_and_not (block->other, block->scratch);
+      if (!write_held (pages, block, block->other, error)
           || !write_set (pages, block, block->scratch, error))
         return false;
       if (first && written != NULL && !written (error))

@@ -103,6 +103,7 @@ cs_rollback_new (CsVm *vm, json_object *document, const CsRollbackOptions *optio
   rollback->snapshot = g_strdup (options->snapshot);
   rollback->scratch_directory = g_strdup (options->scratch_directory);
   rollback->read_ahead = options->read_ahead;
+  rollback->kept = options->kept;
   rollback->pause_deadline = options->pause_deadline;
   rollback->touched = options->standing;
   rollback->document = parsed;
@@ -139,6 +140,11 @@ cs_rollback_free (CsRollback *rollback)
   cs_disk_rollback_free (rollback->disk_rollback);
   cs_rollback_network_free (rollback->network);
   cs_rollback_pages_free (rollback->pages);
+  if (rollback->held != NULL && rollback->kept != NULL)
+    cs_kept_pages_put (rollback->kept, rollback->vm->key, rollback->store,
+                       rollback->document->image, rollback->held);
+  else
+    cs_held_pages_free (rollback->held);
   cs_tracker_free (rollback->fresh);
   if (rollback->base != rollback->target)
     cs_image_free (rollback->base);

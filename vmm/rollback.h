@@ -14,6 +14,7 @@
 #ifndef CS_VMM_ROLLBACK_H
 #define CS_VMM_ROLLBACK_H
 
+#include "vmm/kept-pages.h"
 #include "vmm/vm.h"
 
 typedef struct CsRollback CsRollback;
@@ -24,6 +25,7 @@ typedef struct
   const char *snapshot;          /* its name, for the base; copied */
   const char *scratch_directory; /* copied */
   guint64 read_ahead;            /* bytes of old content to hold in memory at most */
+  CsKeptPages *kept;             /* where they are kept afterwards; NULL: nowhere; borrowed */
   gint64 pause_deadline;         /* us that the VM may stand before the point of no return */
   bool standing;                 /* it stands, maybe half taken back: past the point of no return */
 } CsRollbackOptions;
@@ -35,6 +37,7 @@ typedef struct
   gint64 stop, scan, memory, disks, devices, fix_up, wait, cont;
   guint64 pages;        /* written back, without the second pass */
   guint64 pages_late;   /* of those: content was read in the pause */
+  guint64 pages_ahead;  /* read from the store before it; what was kept is not among them */
   guint64 fix_up_pages; /* of the second pass */
   guint64 disk_bytes;
   guint64 frames_dropped;

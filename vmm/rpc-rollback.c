@@ -238,6 +238,7 @@ fill_released (json_object *vm, const CsRollbackVm *one)
   for (gsize i = 0; i < G_N_ELEMENTS (times); i++)
     cs_json_add_uint (vm, times[i].name, (guint64)MAX (times[i].value, 0));
   cs_json_add_uint (vm, "pages", stats->pages);
+  cs_json_add_uint (vm, "pages-ahead", stats->pages_ahead);
   cs_json_add_uint (vm, "pages-late", stats->pages_late);
   cs_json_add_uint (vm, "fix-up-pages", stats->fix_up_pages);
   cs_json_add_uint (vm, "disk-bytes", stats->disk_bytes);

@@ -19,7 +19,7 @@ rolls_back() {
         fail "no rollback to '$name': $(cat "$tmp/said")"
     [ "$(jq -r '[.vms[].way] | join(",")' "$tmp/back.json")" = "$ways" ] ||
         fail "not the ways '$ways': $(cat "$tmp/back.json")"
-    jq -c '.vms[] | {name, way, pause, pages, "disk-bytes", whole}' "$tmp/back.json" >&2
+    jq -c '.vms[] | {name, way, pause, pages, "pages-ahead", "disk-bytes", whole}' "$tmp/back.json" >&2
 }
 
 all_in_place="in-place,in-place,in-place"
@@ -63,6 +63,14 @@ back() {
     clusnap -q rollback c -f value -c snapshot >"$tmp/out"
     [ "$(cat "$tmp/out")" = s3 ] || fail "not the latest snapshot"
     consistent
+
+    note "again: what was read for the last one is still there"
+    rolls_back s3 "$all_in_place"
+    consistent
+    rolls_back s3 "$all_in_place"
+    consistent
+    jq -e '[.vms[] | ."pages-ahead" * 4 < .pages] | all' "$tmp/back.json" >/dev/null ||
+        fail "much was read: $(cat "$tmp/back.json")"
 
     note "one VM was killed"
     vm_kill 1
