@@ -8,6 +8,8 @@
 #   disks_are_local                waits until all_plain
 #   reference                      the guests stand: keeps what they have written
 #   same_as_reference TEXT         it is what is in the files, which are local
+#   own_of FILE                    what a qcow2 image holds of its own, in MiB
+#   is_thin FILE MIB               that was MIB before, and is not much more
 #   clusnapd_ends_at POINT [COMMAND...]   it crashes there, COMMAND is run while there is none, another one begins and fills
 
 # shellcheck source=tests/lib-faults.sh
@@ -31,8 +33,8 @@ lazy_begin() {
 
 # Of a disk that is filled aside: of the overlay that the guest works on.
 backing_of() {
-    local image=$1
-    [ ! -e "$1.clusnap-lazy" ] || image=$1.clusnap-lazy
+    local image
+    image=$(overlay_of "$1")
     [ -e "$image" ] || return 0
     qemu-img info -U --output=json "$image" 2>/dev/null | jq -r '."backing-filename" // empty'
 }
@@ -66,13 +68,11 @@ disks_are_local() {
 }
 
 reference() {
-    local file n=0
+    local file image format n=0
     for file in $lazy_files; do
-        if [ -e "$file.clusnap-lazy" ]; then
-            qemu-img convert -U -f qcow2 -O raw "$file.clusnap-lazy" "$tmp/reference.$n"
-        else
-            qemu-img convert -U -f "${file##*.}" -O raw "$file" "$tmp/reference.$n"
-        fi
+        image=$(overlay_of "$file") format=qcow2
+        [ "$image" != "$file" ] || format=${file##*.}
+        qemu-img convert -U -f "$format" -O raw "$image" "$tmp/reference.$n"
         n=$((n + 1))
     done
 }
@@ -84,6 +84,16 @@ same_as_reference() {
         qemu-img compare -q -f raw -F "${file##*.}" "$tmp/reference.$n" "$file" || fail "'$file' is not what the guest left ($1)"
         n=$((n + 1))
     done
+}
+
+own_of() {
+    qemu-img map -U --output=json "$1" | jq 'map(select(.depth == 0) | .length) | add / 1048576 | floor'
+}
+
+is_thin() {
+    local own
+    own=$(own_of "$1")
+    [ "$own" -le $(($2 + 24)) ] || fail "'$1' is not thin any more: $2 MiB of its own before, now $own"
 }
 
 # The guest may wait for memory until the next one runs.

@@ -41,13 +41,11 @@ each_disk() {
     done
 }
 
-# While a restored disk is filled aside (vmm/lazy-aside.h) it is another file.
 disk_content() {
-    if [ -e "$4.clusnap-lazy" ]; then
-        qemu-img convert -U -f qcow2 -O raw "$4.clusnap-lazy" "$tmp/$1.$2.$3"
-        return
-    fi
-    qemu-img convert -U -f "${disk_format/iso/raw}" -O raw "$4" "$tmp/$1.$2.$3"
+    local format=${disk_format/iso/raw} image
+    image=$(overlay_of "$4")
+    [ "$image" = "$4" ] || format=qcow2
+    qemu-img convert -U -f "$format" -O raw "$image" "$tmp/$1.$2.$3"
 }
 
 compare_content() {

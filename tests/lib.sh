@@ -16,6 +16,8 @@
 #   requires_root              skips unless root
 #   on_exit COMMAND ARG...     pushes onto the cleanup stack; runs last in, first out, also on signals
 #   wait_for SECONDS COMMAND   polls COMMAND until it succeeds; false after SECONDS
+#   overlay_of FILE            the file that the guest works on while its disk FILE is filled aside (vmm/lazy-aside.h), else
+#                              FILE
 #   $tmp                       a fresh directory /tmp/clusnap-test-*, removed at the end; others may
 #                              pass through it (libvirt-qemu must reach its disks)
 #
@@ -149,6 +151,17 @@ trap run_cleanup EXIT
 trap 'exit 129' HUP
 trap 'exit 130' INT
 trap 'exit 143' TERM
+
+overlay_of() {
+    local overlay
+    for overlay in "$1.clusnap-lazy" "$1.clusnap-lazy-qcow2"; do
+        if [ -e "$overlay" ]; then
+            echo "$overlay"
+            return
+        fi
+    done
+    echo "$1"
+}
 
 # wait_for SECONDS COMMAND...: until COMMAND is true; false when that takes many times the SECONDS that it may on a quiet host.
 wait_for() {

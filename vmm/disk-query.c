@@ -8,6 +8,7 @@
 #include "vmm/disk-file.h"
 #include "vmm/lazy-aside.h"
 #include "vmm/lazy-disks.h"
+#include "vmm/qemu-img.h"
 #include "vmm/source-xml.h"
 
 #include <string.h>
@@ -164,19 +165,35 @@ format_of (json_object *info)
   return file ? "raw" : driver;
 }
 
-/* Of the overlay that stands for a raw disk of a libvirt domain (lazy-aside-libvirt.c). */
-static void
-take_image (CsDisk *disk, json_object *image)
+/* QEMU does not have it. */
+static bool
+take_closed_image (const Query *query, CsDisk *disk, GError **error)
 {
-  const char *backing = cs_json_string (image, "backing-filename");
-  char *suffix =
-      g_str_has_suffix (disk->filename, CS_SOURCE_OVERLAY) ? strrchr (disk->filename, '.') : NULL;
-  if (suffix == NULL || backing == NULL || !cs_lazy_disks_is_ours (backing))
-    return;
-  *suffix = '\0';
+  g_autofree char *path = cs_lazy_aside_image (disk->filename);
+  g_autoptr (CsJson) image = cs_qemu_img_info (path, error);
+  if (image == NULL)
+    {
+      g_prefix_error (error, "disk '%s': ", disk->name);
+      return false;
+    }
+  disk->cluster_size = (guint64)cs_member_int (image, "cluster-size");
+  take_backing (query, disk, image);
+  return true;
+}
+
+/* Of the overlay that stands for a disk of a libvirt domain (lazy-aside-libvirt.c). */
+static bool
+take_image (const Query *query, CsDisk *disk, json_object *image, GError **error)
+{
+  const char *backing = cs_json_string (image, "backing-filename"), *suffix;
+  const char *format = cs_source_overlay_format (disk->filename, &suffix);
+  if (format == NULL || backing == NULL || !cs_lazy_disks_is_ours (backing))
+    return true;
+  disk->filename[strlen (disk->filename) - strlen (suffix)] = '\0';
   g_free (disk->format);
-  disk->format = g_strdup ("raw");
+  disk->format = g_strdup (format);
   disk->cluster_size = 0;
+  return strcmp (format, "raw") == 0 || take_closed_image (query, disk, error);
 }
 
 static CsDisk *
@@ -202,9 +219,8 @@ disk_new (const Query *query, const char *name, const char *top, GError **error)
   disk->writeback = !cs_member_true (cache, "direct") && !cs_member_true (cache, "no-flush");
   take_backing (query, disk, image);
   if (!check_format (query, disk, info, error) || !check_file (query, disk, form, error)
-      || !check_jobs (query, name, top, error))
+      || !check_jobs (query, name, top, error) || !take_image (query, disk, image, error))
     return NULL;
-  take_image (disk, image);
   return g_steal_pointer (&disk);
 }
 

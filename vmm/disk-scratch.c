@@ -43,7 +43,8 @@ static GSubprocess *
 start_maker (int fd, guint64 size, GError **error)
 {
   g_autofree char *bytes = g_strdup_printf ("%" G_GUINT64_FORMAT, size);
-  g_autoptr (GSubprocessLauncher) launcher = g_subprocess_launcher_new (CS_QEMU_IMG_FLAGS);
+  g_autoptr (GSubprocessLauncher) launcher =
+      g_subprocess_launcher_new (CS_QEMU_IMG_FLAGS | G_SUBPROCESS_FLAGS_STDOUT_SILENCE);
   int copy = fcntl (fd, F_DUPFD_CLOEXEC, 0);
   if (copy < 0)
     {

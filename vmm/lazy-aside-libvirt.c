@@ -1,4 +1,4 @@
-/* A raw image set aside (lazy-aside.h) of a libvirt domain.
+/* An image set aside (lazy-aside.h) of a libvirt domain.
  *
  * Theory of operation.  Nodes that libvirt does not know of would break its own block jobs, so it
  * does what QEMU is told to do for a bare one.  The domain is started with the overlay as its disk
@@ -6,7 +6,9 @@
  * of that.  When the image is filled, a block copy of libvirt's (shallow: what the overlay has of
  * its own; with synchronous writes) brings to it what the guest wrote.  The copy's destination is
  * the <disk> as it was, so that after the pivot the live XML is as it was, but for the numbers of
- * nodes (index), which differ from start to start.
+ * nodes (index), which differ from start to start; the backing images of a qcow2 one libvirt finds
+ * in its header.  QEMU does not have the image open before: we write it through a server of our
+ * own, as for an eager restore (disk-fill.h).
  *
  * libvirt opens the image by its path FILE, which is a symbolic link for that moment, and again
  * when a copy is given up: then libvirt gives it its owner back.  Where the domain ends during a
@@ -47,6 +49,14 @@ find_node (const CsLazyAsideLook *look, const char *driver, const char *path)
   return cs_disk_file_node (look->graph, cs_monitor_pid (look->monitor), driver, path);
 }
 
+/* The image's node that the disk has by itself: libvirt gives a raw one none of its own. */
+static const char *
+image_node (const CsLazyAsideLook *look)
+{
+  bool raw = strcmp (look->aside->disk.form->format, "raw") == 0;
+  return find_node (look, raw ? "file" : "qcow2", look->aside->path);
+}
+
 /* <disk> as it is without us (g_free), and how far the copy is. */
 static char *
 get_disk (const CsLazyAside *aside, virDomainPtr domain, CsSourceCopy *copy, GError **error)
@@ -57,7 +67,7 @@ get_disk (const CsLazyAside *aside, virDomainPtr domain, CsSourceCopy *copy, GEr
       cs_libvirt_set_error (error, "disk '%s'", aside->disk.form->name);
       return NULL;
     }
-  char *disk = cs_source_xml_get_disk (xml, aside->path, copy, error);
+  char *disk = cs_source_xml_get_disk (xml, aside->overlay, copy, error);
   free (xml);
   return disk;
 }
@@ -94,7 +104,7 @@ change_over (const CsLazyAsideLook *look, virDomainPtr domain, const char *overl
              GError **error)
 {
   CsLazyAside *aside = look->aside;
-  const char *image = find_node (look, "file", aside->path);
+  const char *image = image_node (look);
   if (image == NULL)
     {
       g_set_error (error, CS_ERROR, CS_ERROR_STATE, "disk '%s': QEMU does not have '%s'",
@@ -158,7 +168,7 @@ cs_lazy_aside_step_domain (CsLazyAside *aside, CsMonitor *monitor, virDomainPtr 
   if (overlay != NULL)
     return step_overlay (&look, domain, overlay, complete, error);
   /* Without either it was taken out: the image gets the rest when QEMU has ended. */
-  return find_node (&look, "file", aside->path) == NULL || finish (aside, complete, error);
+  return image_node (&look) == NULL || finish (aside, complete, error);
 }
 
 void

@@ -18,6 +18,8 @@
 #define NODE_PREFIX "lazy-clusnap"
 #define HOLD_PREFIX "hold-clusnap"
 
+#define FILL ".clusnap-fill" /* how the name of an image ends that is set aside */
+
 static bool
 is_there (const char *path)
 {
@@ -31,8 +33,9 @@ cs_lazy_aside_from_path (const CsLazyAsideDisk *disk, const char *path)
   CsLazyAside *aside = g_new0 (CsLazyAside, 1);
   aside->disk = *disk;
   aside->path = g_strdup (path);
-  aside->fill_path = g_strconcat (path, ".clusnap-fill", NULL);
-  aside->overlay = g_strconcat (path, CS_SOURCE_OVERLAY, NULL);
+  aside->fill_path = g_strconcat (path, FILL, NULL);
+  bool raw = strcmp (disk->form->format, "raw") == 0;
+  aside->overlay = g_strconcat (path, raw ? CS_SOURCE_OVERLAY : CS_SOURCE_OVERLAY_QCOW2, NULL);
   aside->node = g_strdup_printf (NODE_PREFIX "%u", disk->number);
   aside->hold = g_strdup_printf (HOLD_PREFIX "%u", disk->number);
   aside->job = g_strdup_printf (CS_LAZY_ASIDE_JOB "%03u", disk->number);
@@ -95,6 +98,13 @@ const char *
 cs_lazy_aside_overlay (const CsLazyAside *aside)
 {
   return aside->overlay;
+}
+
+char *
+cs_lazy_aside_image (const char *path)
+{
+  g_autofree char *aside = g_strconcat (path, FILL, NULL);
+  return g_strdup (is_there (aside) ? aside : path);
 }
 
 guint64

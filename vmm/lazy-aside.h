@@ -7,6 +7,7 @@
  *
  *   FILE.clusnap-fill   the image to be, which we write from the store (a thread, at low priority)
  *   FILE.clusnap-lazy   a qcow2 image above the stored disk's server: what the guest works on
+ *                       (FILE.clusnap-lazy-qcow2 where FILE is a qcow2 image)
  *
  * QEMU starts with the arguments that it had and opens the empty image at FILE under its own node,
  * with its own options.  Before the VM runs its device gets the overlay instead, and the image
@@ -104,6 +105,9 @@ void cs_lazy_aside_hold (CsLazyAside *aside, CsMonitor *monitor);
 void cs_lazy_aside_hold_domain (CsLazyAside *aside, virDomainPtr domain);
 /* QEMU has ended: the image gets all and takes its name.  Fails while somebody has it open. */
 bool cs_lazy_aside_finish_offline (CsLazyAside *aside, GError **error);
+
+/* Where the image of the disk at @path is at this moment, set aside or not (g_free). */
+char *cs_lazy_aside_image (const char *path);
 
 /* Bytes of the disk's size. */
 guint64 cs_lazy_aside_done (const CsLazyAside *aside);

@@ -43,7 +43,7 @@ cs_lazy_disks_can (const CsDisk *disk, json_object *source)
   if (xml == NULL || !is_aside (disk))
     return true;
   bool is_link = lstat (disk->filename, &st) == 0 && S_ISLNK (st.st_mode);
-  return disk->backing_file == NULL && !is_link && cs_source_xml_can_overlay (xml, disk->filename);
+  return !is_link && cs_source_xml_can_overlay (xml, disk->filename, disk->format);
 }
 
 bool
@@ -268,7 +268,8 @@ set_disk (const CsLazyDisks *lazy, const CsLazyDisk *disk, char *xml, GError **e
   g_free (xml);
   if (backed == NULL || disk->aside == NULL)
     return backed;
-  char *changed = cs_source_xml_set_overlay (backed, disk->filename, error);
+  char *changed = cs_source_xml_set_overlay (backed, disk->filename,
+                                             cs_lazy_aside_overlay (disk->aside), error);
   g_free (backed);
   return changed;
 }

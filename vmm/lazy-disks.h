@@ -22,10 +22,9 @@
  * these are filled aside, without a name, while the guest works on an overlay (lazy-aside.h).
  *
  * Not so, these are written before the VM starts:
- * - of a libvirt domain, a qcow2 image with a backing image of its own: not done, its chain would
- *   have to be told to libvirt when it is copied back;
- * - and a raw disk that libvirt would not let be an overlay, or not copy back as it was: shared,
- *   transient, no hard disk, below a filter, or a symbolic link;
+ * - those of a libvirt domain that would be filled aside and that libvirt would not let be an
+ *   overlay, or not copy back as they were: shared, transient, no hard disk, below a filter, or a
+ *   symbolic link;
  * - block devices, which cannot be without a name.
  *
  * Threads: one owner (the VM's worker); progress and is_complete: any. */

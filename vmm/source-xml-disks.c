@@ -98,6 +98,20 @@ empty_backing (xmlNode *disk)
   return empty;
 }
 
+const char *
+cs_source_overlay_format (const char *file, const char **suffix)
+{
+  static const char *const suffixes[][2] = { { CS_SOURCE_OVERLAY, "raw" },
+                                             { CS_SOURCE_OVERLAY_QCOW2, "qcow2" } };
+  for (guint i = 0; i < G_N_ELEMENTS (suffixes); i++)
+    if (g_str_has_suffix (file, suffixes[i][0]))
+      {
+        *suffix = suffixes[i][0];
+        return suffixes[i][1];
+      }
+  return NULL;
+}
+
 static void
 strip_disk (xmlNode *disk)
 {
@@ -106,12 +120,15 @@ strip_disk (xmlNode *disk)
   g_autofree char *socket = get_property (find_child (backing, "host"), "socket");
   if (socket == NULL || strstr (socket, CS_SOURCE_BACKING_SOCKET) == NULL)
     return;
-  empty_backing (disk);
   g_autofree char *file = get_property (source, "file");
-  if (file == NULL || !g_str_has_suffix (file, CS_SOURCE_OVERLAY))
+  const char *suffix, *format = file != NULL ? cs_source_overlay_format (file, &suffix) : NULL;
+  xmlNode *empty = empty_backing (disk);
+  if (format == NULL)
     return;
-  file[strlen (file) - strlen (CS_SOURCE_OVERLAY)] = '\0';
-  set_image (disk, file, "raw");
+  if (strcmp (format, "raw") != 0)
+    remove_node (empty);
+  file[strlen (file) - strlen (suffix)] = '\0';
+  set_image (disk, file, format);
   remove_node (find_child (disk, "mirror"));
 }
 
@@ -146,16 +163,16 @@ cs_source_xml_set_backing (const char *xml, const char *file, const char *socket
 }
 
 bool
-cs_source_xml_can_overlay (const char *xml, const char *file)
+cs_source_xml_can_overlay (const char *xml, const char *file, const char *format)
 {
   g_autoptr (xmlDoc) document = NULL;
   xmlNode *disk = find_disk_in (xml, file, &document, NULL);
   xmlNode *driver = find_child (disk, "driver");
   g_autofree char *device = get_property (disk, "device");
-  g_autofree char *format = get_property (driver, "type");
+  g_autofree char *type = get_property (driver, "type");
   g_autofree char *filter = get_property (driver, "copy_on_read");
   static const char *const others[] = { "shareable", "transient", "throttlefilters" };
-  bool can = g_strcmp0 (format, "raw") == 0 && g_strcmp0 (filter, "on") != 0
+  bool can = g_strcmp0 (type, format) == 0 && g_strcmp0 (filter, "on") != 0
              && (device == NULL || strcmp (device, "disk") == 0);
   for (gsize i = 0; i < G_N_ELEMENTS (others); i++)
     can = can && find_child (disk, others[i]) == NULL;
@@ -163,25 +180,23 @@ cs_source_xml_can_overlay (const char *xml, const char *file)
 }
 
 char *
-cs_source_xml_set_overlay (const char *xml, const char *file, GError **error)
+cs_source_xml_set_overlay (const char *xml, const char *file, const char *overlay, GError **error)
 {
   g_autoptr (xmlDoc) document = NULL;
   xmlNode *disk = find_disk_in (xml, file, &document, error);
   if (disk == NULL)
     return NULL;
-  g_autofree char *overlay = g_strconcat (file, CS_SOURCE_OVERLAY, NULL);
   set_image (disk, overlay, "qcow2");
   return cs_source_xml_format (document);
 }
 
-/* Of the job that copies @disk to @file. */
+/* Of the job that copies a disk to @file; @mirror is libvirt's description, NULL: it has none. */
 static CsSourceCopy
-find_copy (xmlNode *disk, const char *file)
+find_copy (xmlNode *mirror, const char *file)
 {
   static const char *const states[] = {
     [CS_SOURCE_COPY_READY] = "yes", [CS_SOURCE_COPY_PIVOT] = "pivot"
   };
-  xmlNode *mirror = find_child (disk, "mirror");
   g_autofree char *target = get_property (find_child (mirror, "source"), "file");
   g_autofree char *ready = get_property (mirror, "ready");
   if (mirror == NULL)
@@ -195,15 +210,17 @@ find_copy (xmlNode *disk, const char *file)
 }
 
 char *
-cs_source_xml_get_disk (const char *xml, const char *file, CsSourceCopy *copy, GError **error)
+cs_source_xml_get_disk (const char *xml, const char *overlay, CsSourceCopy *copy, GError **error)
 {
   g_autoptr (xmlDoc) document = NULL;
-  g_autofree char *overlay = g_strconcat (file, CS_SOURCE_OVERLAY, NULL);
   xmlNode *disk = find_disk_in (xml, overlay, &document, error);
   if (disk == NULL)
     return NULL;
-  *copy = find_copy (disk, file);
+  xmlNode *mirror = xmlCopyNode (find_child (disk, "mirror"), 1);
   strip_disk (disk);
+  g_autofree char *file = get_property (find_child (disk, "source"), "file");
+  *copy = find_copy (mirror, file);
+  xmlFreeNode (mirror);
   xmlUnsetProp (find_child (disk, "source"), XML ("index"));
   xmlBuffer *buffer = xmlBufferCreate ();
   xmlNodeDump (buffer, document, disk, 0, 0);

@@ -24,19 +24,25 @@ char *cs_source_xml_strip_incoming (const char *xml, GError **error);
 
 /* How the socket of a backing image of ours is recognized. */
 #define CS_SOURCE_BACKING_SOCKET "/clusnap-serve-"
-/* How the name of an image that stands for a raw one ends. */
+/* How the name of an image ends that stands for a raw one, and for a qcow2 one above a backing
+ * image of its own. */
 #define CS_SOURCE_OVERLAY ".clusnap-lazy"
+#define CS_SOURCE_OVERLAY_QCOW2 ".clusnap-lazy-qcow2"
 
 /* The XML in which the disk of file @file has a backing image: @name of the NBD server at @socket.
  * QEMU tries for @delay seconds to reach a server that went away.  NOT_FOUND: no such disk. */
 char *cs_source_xml_set_backing (const char *xml, const char *file, const char *socket,
                                  const char *name, guint delay, GError **error);
 
-/* Whether libvirt lets the raw disk of file @file be a qcow2 image for a time, and copies it back:
- * it would lose filters, and has no shared qcow2 images. */
-bool cs_source_xml_can_overlay (const char *xml, const char *file);
-/* The XML in which that disk is the qcow2 image @file.clusnap-lazy.  NOT_FOUND: no such disk. */
-char *cs_source_xml_set_overlay (const char *xml, const char *file, GError **error);
+/* Whether libvirt lets the disk of file @file, of format @format, be another qcow2 image for a
+ * time, and copies it back: it would lose filters, and has no shared qcow2 images. */
+bool cs_source_xml_can_overlay (const char *xml, const char *file, const char *format);
+/* The XML in which that disk is the qcow2 image @overlay.  NOT_FOUND: no such disk. */
+char *cs_source_xml_set_overlay (const char *xml, const char *file, const char *overlay,
+                                 GError **error);
+/* The format of what @file stands for, and *@suffix how its name ends; NULL: it is no such image.
+ */
+const char *cs_source_overlay_format (const char *file, const char **suffix);
 
 /* libvirt's job that copies such a disk to @file. */
 typedef enum
@@ -48,9 +54,10 @@ typedef enum
   CS_SOURCE_COPY_OTHER, /* somebody else's job */
 } CsSourceCopy;
 
-/* <disk> of such a disk as it is without all this (g_free), out of a running domain's XML.
- * NOT_FOUND: the domain has no such disk, or not as its topmost image. */
-char *cs_source_xml_get_disk (const char *xml, const char *file, CsSourceCopy *copy,
+/* <disk> of the disk for which @overlay stands as it is without all this (g_free), out of a running
+ * domain's XML; of a qcow2 one libvirt is left to look for its backing images.  NOT_FOUND: the
+ * domain has no such disk, or not as its topmost image. */
+char *cs_source_xml_get_disk (const char *xml, const char *overlay, CsSourceCopy *copy,
                               GError **error);
 
 /* For stripping. */

@@ -15,11 +15,6 @@ cluster_wait
 lazy_files="$cluster_directory/0.disk0.raw $cluster_directory/0.disk1.qcow2 $drive"
 lazy_begin clusnap_cluster_of_nodes
 
-# What the image above its backing image holds of its own, in MiB.
-own() {
-    qemu-img map -U --output=json "$cluster_directory/0.disk1.qcow2" | jq 'map(select(.depth == 0) | .length) | add / 1048576 | floor'
-}
-
 forms() {
     local file
     for file in $lazy_files; do
@@ -33,7 +28,7 @@ forms() {
 }
 forms >"$tmp/before"
 sha256sum "$cluster_directory/0.disk1.backing" >"$tmp/backing.sum"
-own_before=$(own)
+own_before=$(own_of "$cluster_directory/0.disk1.qcow2")
 
 # local_again TEXT
 local_again() {
@@ -118,7 +113,7 @@ if grep '"BLOCK_JOB_CANCELLED".*"mirror"' "$cluster_directory/0.moments"; then f
 [ "$(moments 0 BLOCK_JOB_READY | wc -l)" -ge 6 ] || fail "a job did not begin anew after it was held"
 fill_goes_on
 local_again "rolled back"
-[ "$(own)" -le $((own_before + 24)) ] || fail "the image is not thin any more: $own_before MiB of its own before, now $(own)"
+is_thin "$cluster_directory/0.disk1.qcow2" "$own_before"
 
 note "the next snapshot has little of the disks, and all of them come back"
 clusnap -q snapshot create c four >/dev/null

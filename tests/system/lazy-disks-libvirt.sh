@@ -1,5 +1,5 @@
 #!/bin/bash
-# The same with libvirt domains, and their raw disks, which are filled aside: libvirt's view is true while the disks are filled and as before afterwards;
+# The same with libvirt domains, and their raw disks and those with a backing image, which are filled aside: libvirt's view is true while the disks are filled and as before afterwards;
 # clusnapd, a disks' server, the domains, or clusnapd and the domains end meanwhile.
 # shellcheck source=tests/lib-lazy-disks.sh
 . "${srcdir:-.}/tests/lib-lazy-disks.sh"
@@ -7,9 +7,12 @@ requires_root
 requires jq virsh ip nbdkit
 start_libvirtd_if_needed
 
-domains_start "clusnap-lazyd-$$" 2 memory=192 run=probe options=dirty=4 'disks=raw:none qcow2:writeback'
+domains_start "clusnap-lazyd-$$" 2 memory=192 run=probe options=dirty=4 'disks=raw:none qcow2:writeback qcow2+backing:none'
 domains_wait
-lazy_files="$cluster_directory/0.disk0.raw $cluster_directory/0.disk1.qcow2 $cluster_directory/1.disk0.raw $cluster_directory/1.disk1.qcow2"
+lazy_files=
+for i in 0 1; do
+    lazy_files+=" $cluster_directory/$i.disk0.raw $cluster_directory/$i.disk1.qcow2 $cluster_directory/$i.disk2.qcow2"
+done
 lazy_begin clusnap_cluster_of_domains
 
 lose_all() {
@@ -39,6 +42,7 @@ as_before() {
             fail "the disks of '$domain' have changed: $(diff "$tmp/$domain.disks" "$tmp/disks")"
         virsh_system domblkinfo "$domain" vda >/dev/null
         virsh_system domblkinfo "$domain" vdb >/dev/null
+        virsh_system domblkinfo "$domain" vdc >/dev/null
     done
 }
 
@@ -68,9 +72,12 @@ stand() {
 note "restored, and filled"
 lose_all
 owners >"$tmp/owners"
+own_before=$(own_of "$cluster_directory/0.disk2.qcow2")
+sha256sum "$cluster_directory"/*.disk2.backing >"$tmp/backing.sum"
 clusnap restore c one
 disks_are_local "restored"
 as_before
+is_thin "$cluster_directory/0.disk2.qcow2" "$own_before"
 domains_check --wait-progress 20
 
 note "clusnapd is killed and a snapshot is taken while disks are lazy"
@@ -163,12 +170,14 @@ disks_are_local "the snapshot after the fill"
 as_before
 domain=$(domain_names)
 domain=${domain%% *}
-for target in vda vdb; do
+for target in vda vdb vdc; do
     virsh_system blockcopy "$domain" "$target" "$tmp/copy.$target" --wait --finish --transient-job >/dev/null
 done
-virsh_system snapshot-create-as "$domain" --disk-only --no-metadata --diskspec "vda,file=$tmp/overlay.vda" --diskspec "vdb,file=$tmp/overlay.vdb" >/dev/null
-for target in vda vdb; do
+virsh_system snapshot-create-as "$domain" --disk-only --no-metadata --diskspec "vda,file=$tmp/overlay.vda" --diskspec "vdb,file=$tmp/overlay.vdb" \
+    --diskspec "vdc,file=$tmp/overlay.vdc" >/dev/null
+for target in vda vdb vdc; do
     virsh_system blockcommit "$domain" "$target" --active --pivot --wait >/dev/null
 done
 as_before
 domains_check --wait-progress 20
+sha256sum -c --quiet "$tmp/backing.sum" || fail "a backing image was written to"

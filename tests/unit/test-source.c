@@ -148,17 +148,19 @@ START_TEST (xml_overlay)
       "<target dev=\"vda\"/>";
   g_autoptr (GError) error = NULL;
   CsSourceCopy copy;
-  ck_assert (cs_source_xml_can_overlay (xml, "/a.raw"));
-  ck_assert (!cs_source_xml_can_overlay (xml, "/b.raw"));
-  ck_assert (!cs_source_xml_can_overlay (xml, "/c.qcow2"));
-  ck_assert (!cs_source_xml_can_overlay (xml, "/d.raw"));
+  ck_assert (cs_source_xml_can_overlay (xml, "/a.raw", "raw"));
+  ck_assert (!cs_source_xml_can_overlay (xml, "/b.raw", "raw"));
+  ck_assert (!cs_source_xml_can_overlay (xml, "/c.qcow2", "raw"));
+  ck_assert (cs_source_xml_can_overlay (xml, "/c.qcow2", "qcow2"));
+  ck_assert (!cs_source_xml_can_overlay (xml, "/d.raw", "raw"));
   g_autofree char *backed =
       cs_source_xml_set_backing (xml, "/a.raw", "/run/clusnap-serve-1", "a", 5, &error);
-  g_autofree char *launched = cs_source_xml_set_overlay (backed, "/a.raw", &error);
+  g_autofree char *launched =
+      cs_source_xml_set_overlay (backed, "/a.raw", "/a.raw.clusnap-lazy", &error);
   unit_assert_no_error (error);
   ck_assert_uint_eq (count (launched, "/a.raw.clusnap-lazy\""), 1);
   ck_assert_uint_eq (count (launched, "type=\"qcow2\" cache=\"none\""), 1);
-  g_autofree char *idle = cs_source_xml_get_disk (launched, "/a.raw", &copy, &error);
+  g_autofree char *idle = cs_source_xml_get_disk (launched, "/a.raw.clusnap-lazy", &copy, &error);
   unit_assert_no_error (error);
   ck_assert_int_eq (copy, CS_SOURCE_COPY_NONE);
   ck_assert_str_eq (idle, "<disk type=\"file\" device=\"disk\"><driver name=\"qemu\" type=\"raw\" "
@@ -167,15 +169,40 @@ START_TEST (xml_overlay)
   char **halves = g_strsplit (launched, "<target dev=\"vda\"/>", 2);
   g_autofree char *copied = g_strconcat (halves[0], mirror, halves[1], NULL);
   g_strfreev (halves);
-  g_autofree char *same = cs_source_xml_get_disk (copied, "/a.raw", &copy, &error);
+  g_autofree char *same = cs_source_xml_get_disk (copied, "/a.raw.clusnap-lazy", &copy, &error);
   unit_assert_no_error (error);
   ck_assert_int_eq (copy, CS_SOURCE_COPY_READY);
   ck_assert_str_eq (same, idle);
   g_autofree char *kept = cs_source_xml_strip_incoming (copied, &error);
   unit_assert_no_error (error);
   ck_assert_uint_eq (count (kept, "nbd") + count (kept, "lazy") + count (kept, "mirror"), 0);
-  ck_assert_ptr_null (cs_source_xml_get_disk (kept, "/a.raw", &copy, &error));
+  ck_assert_ptr_null (cs_source_xml_get_disk (kept, "/a.raw.clusnap-lazy", &copy, &error));
   unit_assert_error (error, CS_ERROR_NOT_FOUND);
+}
+END_TEST
+
+/* Of a qcow2 image that has a backing image of its own, which libvirt finds by itself again. */
+START_TEST (xml_overlay_qcow2)
+{
+  static const char xml[] =
+      "<domain><uuid>u-1</uuid><devices><disk type='file' device='disk'><driver type='qcow2'/>"
+      "<source file='/a.qcow2'/><backingStore type='file'><format type='raw'/>"
+      "<source file='/base'/><backingStore/></backingStore><target dev='vda'/></disk></devices>"
+      "</domain>";
+  static const char overlay[] = "/a.qcow2.clusnap-lazy-qcow2";
+  g_autoptr (GError) error = NULL;
+  CsSourceCopy copy;
+  ck_assert (cs_source_xml_can_overlay (xml, "/a.qcow2", "qcow2"));
+  g_autofree char *backed =
+      cs_source_xml_set_backing (xml, "/a.qcow2", "/run/clusnap-serve-1", "a", 5, &error);
+  g_autofree char *launched = cs_source_xml_set_overlay (backed, "/a.qcow2", overlay, &error);
+  unit_assert_no_error (error);
+  ck_assert_uint_eq (count (launched, "/base"), 0);
+  ck_assert_uint_eq (count (launched, overlay), 1);
+  g_autofree char *disk = cs_source_xml_get_disk (launched, overlay, &copy, &error);
+  unit_assert_no_error (error);
+  ck_assert_str_eq (disk, "<disk type=\"file\" device=\"disk\"><driver type=\"qcow2\"/>"
+                          "<source file=\"/a.qcow2\"/><target dev=\"vda\"/></disk>");
 }
 END_TEST
 
@@ -286,6 +313,7 @@ main (void)
   tcase_add_loop_test (tests, xml_there_and_back, 0, G_N_ELEMENTS (domains));
   tcase_add_test (tests, xml_backing);
   tcase_add_test (tests, xml_overlay);
+  tcase_add_test (tests, xml_overlay_qcow2);
   tcase_add_loop_test (tests, xml_refused, 0, G_N_ELEMENTS (no_domains));
   tcase_add_loop_test (tests, ref_parse, 0, G_N_ELEMENTS (refs));
   tcase_add_loop_test (tests, source_refused, 0, G_N_ELEMENTS (bad_sources));
