@@ -45,8 +45,8 @@ bool cs_rollback_pages_is_whole (const CsRollbackPages *pages);
 bool cs_rollback_pages_write (CsRollbackPages *pages, bool *touched,
                               bool (*written) (GError **error), GError **error);
 
-/* VM stopped, after the devices were loaded: scans, writes back what that changed, and scans once
- * more, so that the tracker starts clean.  Sets *@count to the number of pages. */
+/* VM stopped, after the devices were loaded: scans, and writes back what that changed, which is all
+ * that is dirty then.  Sets *@count to the number of pages. */
 bool cs_rollback_pages_fix_up (CsRollbackPages *pages, guint64 *count, GError **error);
 
 /* Nothing was written: what is known about changes is so still (rule 3), but of blocks that were

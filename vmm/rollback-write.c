@@ -162,13 +162,6 @@ write_held (CsRollbackPages *pages, const CsRollbackBlock *block, const CsBitmap
 
 /* ---- all ---- */
 
-static bool
-scan_again (CsRollbackPages *pages, CsRollbackBlock *block, GError **error)
-{
-  cs_bitmap_clear (block->written);
-  return cs_tracker_scan (pages->options.tracker, block->index, block->written, error);
-}
-
 /* What was written by us is not to be found by the second pass; what QEMU has written meanwhile to
  * other pages (input from the host that a device takes while the VM stands) is left for it.  What
  * was reported before the pages were written and is not among them has no content. */
@@ -180,7 +173,8 @@ forget_own_writes (CsRollbackPages *pages, GError **error)
       CsRollbackBlock *block = cs_rollback_block (pages, i);
       cs_bitmap_copy (block->scratch, block->written);
       cs_bitmap_or (block->scratch, block->todo);
-      if (!scan_again (pages, block, error))
+      cs_bitmap_clear (block->written);
+      if (!cs_tracker_scan (pages->options.tracker, block->index, block->written, error))
         return false;
       cs_bitmap_and_not (block->written, block->scratch);
     }
@@ -212,6 +206,8 @@ cs_rollback_pages_write (CsRollbackPages *pages, bool *touched, bool (*written) 
   return forget_own_writes (pages, error);
 }
 
+/* No scan comes after it: it would also consume what a device writes meanwhile (rule 3).  So the few
+ * pages of this pass are dirty afterwards. */
 bool
 cs_rollback_pages_fix_up (CsRollbackPages *pages, guint64 *count, GError **error)
 {
@@ -222,7 +218,7 @@ cs_rollback_pages_fix_up (CsRollbackPages *pages, guint64 *count, GError **error
       if (!cs_tracker_scan (pages->options.tracker, block->index, block->written, error))
         return false;
       *count += cs_bitmap_count (block->written);
-      if (!write_set (pages, block, block->written, error) || !scan_again (pages, block, error))
+      if (!write_set (pages, block, block->written, error))
         return false;
     }
   return true;

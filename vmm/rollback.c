@@ -29,8 +29,8 @@
  * What a clusnapd that was killed has left standing (@standing) may be half taken back: from the
  * beginning it is past the point of no return.
  *
- * Afterwards the VM's base is the target image, with nothing dirty: the next snapshot is a delta to
- * the one that was rolled back to.
+ * Afterwards the VM's base is the target image, with next to nothing dirty: the next snapshot is a
+ * delta to the one that was rolled back to.
  */
 #include "config.h"
 

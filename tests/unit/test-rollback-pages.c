@@ -26,6 +26,7 @@ static CsRamBlock block;
 static GHashTable *carried;
 static guint32 base_seeds[N], target_seeds[N];
 static CsImage *base, *target;
+static guint64 untouched;
 static CsHeldPages *held; /* NULL: nothing was read yet */
 
 static CsImage *
@@ -74,6 +75,7 @@ set_up (PuppetKind kind)
                         : i % 16 == 7 ? i
                                       : base_seeds[i];
     }
+  untouched = 1999;
   directory = fixture_directory ();
   ck_assert (cs_store_init (directory, &error));
   store = fixture_open (directory);
@@ -157,11 +159,11 @@ begin (CsImage *from, CsImage *to, guint64 budget)
   return pages;
 }
 
-/* As a device that takes input while the VM stands. */
+/* As a device that takes input while the VM stands, to a page that no rollback has written. */
 static bool
 store_meanwhile (GError **error)
 {
-  puppet_store (puppet, 1999, 4);
+  puppet_store (puppet, untouched--, 4);
   return true;
 }
 
@@ -179,7 +181,7 @@ finish (CsRollbackPages *pages, const guint32 *seeds)
   ck_assert (cs_rollback_pages_fix_up (pages, &fixed, &error));
   ck_assert_uint_eq (fixed, whole ? 50 : 51);
   ck_assert (cs_tracker_peek (tracker, 0, dirty, &error));
-  ck_assert_uint_eq (cs_bitmap_count (dirty), 0);
+  ck_assert_uint_eq (cs_bitmap_count (dirty), fixed);
   check_memory (seeds);
 }
 
