@@ -176,7 +176,7 @@ done
 virsh_system snapshot-create-as "$domain" --disk-only --no-metadata --diskspec "vda,file=$tmp/overlay.vda" --diskspec "vdb,file=$tmp/overlay.vdb" \
     --diskspec "vdc,file=$tmp/overlay.vdc" >/dev/null
 for target in vda vdb vdc; do
-    virsh_system blockcommit "$domain" "$target" --active --pivot --wait >/dev/null
+    virsh_system blockcommit "$domain" "$target" --active --shallow --pivot --wait >/dev/null
 done
 as_before
 domains_check --wait-progress 20
