@@ -111,13 +111,14 @@ cs_held_pages_free (CsHeldPages *held)
 
 /* ---- volumes ---- */
 
-static void
-drop_all (CsHeldVolume *volume)
+void
+cs_held_volume_retain (CsHeldVolume *volume, const CsBitmap *wanted)
 {
   guint64 first, count;
-  while (cs_bitmap_next_run (volume->set, 0, &first, &count))
+  for (guint64 at = 0; cs_bitmap_next_run (volume->set, at, &first, &count); at = first + count)
     for (guint64 page = first; page < first + count; page++)
-      drop (volume, page);
+      if (wanted == NULL || !cs_bitmap_test (wanted, page))
+        drop (volume, page);
 }
 
 static bool
@@ -143,7 +144,7 @@ cs_held_pages_retarget (CsHeldPages *held, const CsImage *from, const CsImage *t
       guint64 pages = cs_bitmap_size (volume->set), first, count;
       bool both = find_volume (from, name, pages, &a) && find_volume (to, name, pages, &b);
       if (!both)
-        drop_all (volume);
+        cs_held_volume_retain (volume, NULL);
       for (guint64 at = 0; both && cs_bitmap_next_run (volume->set, at, &first, &count);
            at = first + count)
         for (guint64 page = first; page < first + count; page++)
@@ -159,7 +160,7 @@ cs_held_pages_volume (CsHeldPages *held, const char *name, guint64 pages)
   if (volume != NULL && cs_bitmap_size (volume->set) == pages)
     return volume;
   if (volume != NULL)
-    drop_all (volume);
+    cs_held_volume_retain (volume, NULL);
   volume = g_new0 (CsHeldVolume, 1);
   volume->held = held;
   volume->set = cs_bitmap_new (pages);

@@ -30,6 +30,8 @@ void cs_held_pages_retarget (CsHeldPages *held, const CsImage *from, const CsIma
 CsHeldVolume *cs_held_pages_volume (CsHeldPages *held, const char *name, guint64 pages);
 /* The pages of it whose content is held. */
 const CsBitmap *cs_held_volume_set (const CsHeldVolume *volume);
+/* Drops those that are not in @wanted (NULL: all). */
+void cs_held_volume_retain (CsHeldVolume *volume, const CsBitmap *wanted);
 /* Reads the pages of @wanted, none of them zero or held, from volume @number of @image, as many as
  * the budget allows: takes those it could not read out of @wanted. */
 bool cs_held_volume_read (CsHeldVolume *volume, CsImage *image, guint number, CsBitmap *wanted,

@@ -299,6 +299,17 @@ read_wanted (CsRollbackPages *pages, CsRollbackBlock *block, CsBitmap *wanted, G
   return cs_held_volume_read (block->held, target, block->volume, wide, error);
 }
 
+/* Takes what is held out of block->todo.  What an earlier rollback has left, and this one does not
+ * need, makes room. */
+static void
+take_held (CsRollbackPages *pages, CsRollbackBlock *block)
+{
+  cs_bitmap_copy (block->scratch, block->todo);
+  cs_bitmap_and_not (block->todo, cs_held_volume_set (block->held));
+  if (cs_bitmap_count (block->todo) > cs_held_pages_room (pages->options.held))
+    cs_held_volume_retain (block->held, block->scratch);
+}
+
 bool
 cs_rollback_pages_read_ahead (CsRollbackPages *pages, guint64 *count, GError **error)
 {
@@ -308,10 +319,10 @@ cs_rollback_pages_read_ahead (CsRollbackPages *pages, guint64 *count, GError **e
       CsRollbackBlock *block = cs_rollback_block (pages, i);
       if (!look_ahead (pages, block, error))
         return false;
-      cs_bitmap_and_not (block->todo, cs_held_volume_set (block->held));
       cs_bitmap_copy (block->scratch, block->todo);
       cs_bitmap_and_not (block->scratch, block->nonzero);
       cs_bitmap_and_not (block->todo, block->scratch); /* the zero ones */
+      take_held (pages, block);
       *count += cs_bitmap_count (block->todo);
       if (!read_wanted (pages, block, block->todo, error))
         return false;

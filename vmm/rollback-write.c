@@ -206,8 +206,8 @@ cs_rollback_pages_write (CsRollbackPages *pages, bool *touched, bool (*written) 
   return forget_own_writes (pages, error);
 }
 
-/* No scan comes after it: it would also consume what a device writes meanwhile (rule 3).  So the few
- * pages of this pass are dirty afterwards. */
+/* No scan comes after it: it would also consume what a device writes meanwhile (rule 3).  So the
+ * few pages of this pass are dirty afterwards. */
 bool
 cs_rollback_pages_fix_up (CsRollbackPages *pages, guint64 *count, GError **error)
 {

@@ -339,6 +339,32 @@ START_TEST (held_before)
 }
 END_TEST
 
+/* What an earlier rollback has read keeps no later one from reading what it needs. */
+START_TEST (held_in_the_way)
+{
+  if (!set_up (kinds[_i]))
+    return;
+  g_autoptr (GError) error = NULL;
+  guint64 read, count, late;
+  puppet_store_every (puppet, 0, 150, 1, 7);
+  g_autoptr (CsRollbackPages) before = begin (base, base, 200 * CS_PAGE_SIZE);
+  ck_assert (cs_rollback_pages_read_ahead (before, &read, &error));
+  ck_assert (cs_rollback_pages_scan (before, &error));
+  finish (before, base_seeds);
+  ck_assert_uint_lt (cs_held_pages_room (held), 100);
+
+  puppet_store_every (puppet, 1000, 100, 1, 7);
+  g_autoptr (CsRollbackPages) pages = begin (base, base, 0);
+  ck_assert (cs_rollback_pages_read_ahead (pages, &read, &error));
+  ck_assert (cs_rollback_pages_scan (pages, &error));
+  cs_rollback_pages_count (pages, &count, &late);
+  ck_assert_uint_ge (count, 100);
+  ck_assert_uint_eq (late, 0);
+  finish (pages, base_seeds);
+  tear_down ();
+}
+END_TEST
+
 int
 main (void)
 {
@@ -355,6 +381,7 @@ main (void)
   tcase_add_loop_test (tests, undone, 0, KINDS);
   tcase_add_loop_test (tests, frame_mates, 0, KINDS);
   tcase_add_loop_test (tests, held_before, 0, KINDS);
+  tcase_add_loop_test (tests, held_in_the_way, 0, KINDS);
   suite_add_tcase (suite, tests);
   return unit_run (suite);
 }
