@@ -109,6 +109,17 @@ check_one (guint64 page, const void *data, void *user_data, GError **error)
   return true;
 }
 
+CsImage *
+fixture_image (CsStore *store, const guint32 *seeds, guint n)
+{
+  g_autoptr (GError) error = NULL;
+  g_autofree char *id = fixture_write (store, NULL, seeds, n, NULL);
+  ck_assert (cs_store_commit (store, &error));
+  CsImage *image = cs_image_open (store, id, &error);
+  unit_assert_no_error (error);
+  return image;
+}
+
 void
 fixture_check (CsStore *store, const char *id, const guint32 *seeds, guint n)
 {

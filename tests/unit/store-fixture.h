@@ -27,6 +27,8 @@ void fixture_check_page (guint32 seed, const guint8 *page);
 #define FIXTURE_KEEP G_MAXUINT32
 char *fixture_write (CsStore *store, const char *parent, const guint32 *seeds, guint n,
                      CsImageStats *stats);
+/* Such an image, committed and open. */
+CsImage *fixture_image (CsStore *store, const guint32 *seeds, guint n);
 /* Asserts that image @id reads back as that, by read and by foreach. */
 void fixture_check (CsStore *store, const char *id, const guint32 *seeds, guint n);
 

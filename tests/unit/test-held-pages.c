@@ -13,17 +13,6 @@ static CsStore *store;
 static guint32 first_seeds[N], second_seeds[N];
 static CsImage *first, *second;
 
-static CsImage *
-make_image (const guint32 *seeds)
-{
-  g_autoptr (GError) error = NULL;
-  g_autofree char *id = fixture_write (store, NULL, seeds, N, NULL);
-  ck_assert (cs_store_commit (store, &error));
-  CsImage *image = cs_image_open (store, id, &error);
-  unit_assert_no_error (error);
-  return image;
-}
-
 static void
 set_up (void)
 {
@@ -36,8 +25,8 @@ set_up (void)
   directory = fixture_directory ();
   ck_assert (cs_store_init (directory, &error));
   store = fixture_open (directory);
-  first = make_image (first_seeds);
-  second = make_image (second_seeds);
+  first = fixture_image (store, first_seeds, N);
+  second = fixture_image (store, second_seeds, N);
 }
 
 static void

@@ -29,17 +29,6 @@ static CsImage *base, *target;
 static guint64 untouched;
 static CsHeldPages *held; /* NULL: nothing was read yet */
 
-static CsImage *
-make_image (const guint32 *seeds)
-{
-  g_autoptr (GError) error = NULL;
-  g_autofree char *id = fixture_write (store, NULL, seeds, N, NULL);
-  ck_assert (cs_store_commit (store, &error));
-  CsImage *image = cs_image_open (store, id, &error);
-  unit_assert_no_error (error);
-  return image;
-}
-
 static void
 write_memory (void)
 {
@@ -84,8 +73,8 @@ set_up (PuppetKind kind)
   blocks = g_ptr_array_new ();
   g_ptr_array_add (blocks, &block);
   ck_assert (cs_tracker_set_blocks (tracker, blocks, NULL, &error));
-  base = make_image (base_seeds);
-  target = make_image (target_seeds);
+  base = fixture_image (store, base_seeds, N);
+  target = fixture_image (store, target_seeds, N);
   write_memory ();
   carried = g_hash_table_new_full (g_str_hash, g_str_equal, g_free, free_bitmap);
   g_hash_table_insert (carried, g_strdup ("ram"), cs_bitmap_new (N));
