@@ -146,9 +146,11 @@ killed() {
 }
 
 crash() {
-    local point
-    for point in rollback-begin rollback-prepare rollback-stop rollback-pause rollback-journal rollback-apply \
-        rollback-disks rollback-devices rollback-release rollback-resume; do
+    local point points="rollback-prepare rollback-journal rollback-apply rollback-devices rollback-resume"
+    if [ -z "${CLUSNAP_TEST_QUICK:-}" ]; then
+        points+=" rollback-begin rollback-stop rollback-pause rollback-disks rollback-release"
+    fi
+    for point in $points; do
         killed "$point"
         case $point in
         rollback-begin | rollback-prepare | rollback-stop | rollback-pause) ;;
