@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #define SWEEP_SECONDS 2 /* between two looks for VMs that have ended */
+#define BY_HOST G_MININT64
 #define MAX_MEMORY (G_MAXINT64 >> 20)
 #define MEMORY_SHARE 16 /* of the host's memory is kept for rollbacks */
 
@@ -57,7 +58,7 @@ typedef struct
   char *run_directory;
   char *scratch_directory;
   char *log_directory;
-  gint64 rollback_memory; /* MiB; negative: by the host's memory */
+  gint64 rollback_memory; /* MiB; BY_HOST: a share of the host's */
   gboolean version;
 } Options;
 
@@ -93,7 +94,8 @@ parse_options (Options *options, int argc, char **argv, GError **error)
                "after a restore is waited for.\n");
   if (!g_option_context_parse (context, &argc, &argv, error))
     return false;
-  if (options->rollback_memory >= -1 && options->rollback_memory <= MAX_MEMORY)
+  if (options->rollback_memory == BY_HOST
+      || (options->rollback_memory >= 0 && options->rollback_memory <= MAX_MEMORY))
     return true;
   g_set_error (error, G_OPTION_ERROR, G_OPTION_ERROR_BAD_VALUE,
                "--rollback-memory takes a number of MiB, not %" G_GINT64_FORMAT,
@@ -127,7 +129,7 @@ attach (GMainContext *context, GSource *source, GSourceFunc func, gpointer data)
 static guint64
 rollback_memory (const Options *options)
 {
-  if (options->rollback_memory >= 0)
+  if (options->rollback_memory != BY_HOST)
     return (guint64)options->rollback_memory << 20;
   return (guint64)sysconf (_SC_PHYS_PAGES) * (guint64)sysconf (_SC_PAGESIZE) / MEMORY_SHARE;
 }
@@ -177,7 +179,7 @@ main (int argc, char **argv)
   setlocale (LC_ALL, "");
   /* What we inherit is not for those whom we start; our own descriptors close on exec anyway. */
   close_range (STDERR_FILENO + 1, ~0U, CLOSE_RANGE_CLOEXEC);
-  Options options = { .rollback_memory = -1 };
+  Options options = { .rollback_memory = BY_HOST };
   g_autoptr (GError) error = NULL;
   bool done = parse_options (&options, argc, argv, &error);
   int status = EXIT_SUCCESS;

@@ -185,11 +185,11 @@ take_closed_image (const Query *query, CsDisk *disk, GError **error)
 static bool
 take_image (const Query *query, CsDisk *disk, json_object *image, GError **error)
 {
-  const char *backing = cs_json_string (image, "backing-filename"), *suffix;
-  const char *format = cs_source_overlay_format (disk->filename, &suffix);
-  if (format == NULL || backing == NULL || !cs_lazy_disks_is_ours (backing))
+  const char *backing = cs_json_string (image, "backing-filename");
+  bool ours = backing != NULL && cs_lazy_disks_is_ours (backing);
+  const char *format = ours ? cs_source_overlay_strip (disk->filename) : NULL;
+  if (format == NULL)
     return true;
-  disk->filename[strlen (disk->filename) - strlen (suffix)] = '\0';
   g_free (disk->format);
   disk->format = g_strdup (format);
   disk->cluster_size = 0;

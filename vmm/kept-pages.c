@@ -83,7 +83,7 @@ cs_kept_pages_put (CsKeptPages *kept, const char *vm, const CsStore *store, cons
                    CsHeldPages *held)
 {
   g_autoptr (GPtrArray) dropped = g_ptr_array_new_with_free_func (entry_free);
-  Entry *entry = g_new0 (Entry, 1);
+  Entry *entry = g_new (Entry, 1);
   *entry = (Entry){ store, g_strdup (image), held, g_get_monotonic_time () };
   guint64 size = cs_held_pages_size (held);
   g_mutex_lock (&kept->lock);

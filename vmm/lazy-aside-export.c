@@ -1,6 +1,6 @@
-/* A qcow2 image set aside (lazy-aside.h): QEMU has it open, and nobody else may write to it.  So it
- * is written through QEMU's NBD server, of which there is one: what else needs that comes first
- * (hold), and disks are filled one after the other. */
+/* A qcow2 image of a bare VM set aside (lazy-aside.h): QEMU has it open, and nobody else may write
+ * to it.  So it is written through QEMU's NBD server, of which there is one: what else needs that
+ * comes first (hold), and disks are filled one after the other. */
 #include "config.h"
 
 #include "vmm/lazy-aside-private.h"

@@ -21,7 +21,7 @@ write_from (CsLazyAside *aside, CsImage *image, guint volume, const char *path, 
   CsDiskFillControl control = { .cancellable = aside->cancellable,
                                 .written = &aside->written,
                                 .pace = { .rate = rate } };
-  bool above = cs_lazy_aside_needs_export (aside);
+  bool above = aside->disk.form->backing_file != NULL;
   cs_image_volume_info (image, volume, &info);
   __atomic_store_n (&aside->content,
                     above ? aside->disk.form->size : info.pages_present * CS_PAGE_SIZE,

@@ -85,7 +85,7 @@ bool cs_lazy_aside_tell_failure (const CsLazyAside *aside, GError **error);
  * tell. */
 void cs_lazy_aside_forget_libvirt (const CsLazyAside *aside);
 
-/* Whether the image can be written through QEMU only, which has it open. */
+/* Whether a bare VM's image can be written through QEMU only, which has it open. */
 bool cs_lazy_aside_needs_export (const CsLazyAside *aside);
 /* Exports the image's node @image and connects. */
 CsNbd *cs_lazy_aside_export (CsLazyAside *aside, CsMonitor *monitor, const char *image,

@@ -34,8 +34,7 @@ cs_lazy_aside_from_path (const CsLazyAsideDisk *disk, const char *path)
   aside->disk = *disk;
   aside->path = g_strdup (path);
   aside->fill_path = g_strconcat (path, FILL, NULL);
-  bool raw = strcmp (disk->form->format, "raw") == 0;
-  aside->overlay = g_strconcat (path, raw ? CS_SOURCE_OVERLAY : CS_SOURCE_OVERLAY_QCOW2, NULL);
+  aside->overlay = g_strconcat (path, cs_source_overlay_suffix (disk->form->format), NULL);
   aside->node = g_strdup_printf (NODE_PREFIX "%u", disk->number);
   aside->hold = g_strdup_printf (HOLD_PREFIX "%u", disk->number);
   aside->job = g_strdup_printf (CS_LAZY_ASIDE_JOB "%03u", disk->number);

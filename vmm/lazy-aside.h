@@ -24,9 +24,9 @@
  *
  * A libvirt domain is started with the overlay, and libvirt does the rest (lazy-aside-libvirt.c).
  *
- * A raw image is written to its file, a qcow2 one through QEMU, which has it open
- * (lazy-aside-export.c), and as for an eager restore: what its backing image holds as well is left
- * out (disk-fill-above.c).
+ * A raw image is written to its file, a qcow2 one of a bare VM through QEMU, which has it open
+ * (lazy-aside-export.c), one of a domain through a server of ours; and as for an eager restore:
+ * what its backing image holds as well is left out (disk-fill-above.c).
  *
  * The image takes its name when both are in sync (actively-synced), and not before: from then on
  * every write is in both images, so that FILE is whole from the moment at which it is there, also

@@ -25,6 +25,7 @@ struct CsRollbackPages
 {
   CsRollbackPagesOptions options;
   GArray *blocks; /* of CsRollbackBlock, in the order of options.blocks */
+
   /* The pause's room, populated before. */
   guint8 *staging;
   GArray *runs;      /* of CsPageRun, rising: what is in staging, or held and written next */

@@ -58,10 +58,12 @@ read_ahead (CsRollback *rollback, GError **error)
 static bool
 retarget (CsRollback *rollback, CsHeldPages *held, const char *image)
 {
-  const char *target = cs_image_id (rollback->target);
-  if (strcmp (image, target) == 0)
+  if (strcmp (image, cs_image_id (rollback->target)) == 0)
     return true;
-  g_autoptr (CsImage) from = cs_image_open (rollback->store, image, NULL);
+  g_autoptr (CsImage) opened = NULL;
+  const CsImage *from = rollback->base;
+  if (from == NULL || strcmp (image, cs_image_id (from)) != 0)
+    from = opened = cs_image_open (rollback->store, image, NULL);
   if (from != NULL)
     cs_held_pages_retarget (held, from, rollback->target);
   return from != NULL;

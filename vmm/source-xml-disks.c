@@ -98,16 +98,28 @@ empty_backing (xmlNode *disk)
   return empty;
 }
 
-const char *
-cs_source_overlay_format (const char *file, const char **suffix)
+static const struct
 {
-  static const char *const suffixes[][2] = { { CS_SOURCE_OVERLAY, "raw" },
-                                             { CS_SOURCE_OVERLAY_QCOW2, "qcow2" } };
-  for (guint i = 0; i < G_N_ELEMENTS (suffixes); i++)
-    if (g_str_has_suffix (file, suffixes[i][0]))
+  const char *format, *suffix;
+} overlays[] = { { "raw", ".clusnap-lazy" }, { "qcow2", ".clusnap-lazy-qcow2" } };
+
+const char *
+cs_source_overlay_suffix (const char *format)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (overlays); i++)
+    if (strcmp (format, overlays[i].format) == 0)
+      return overlays[i].suffix;
+  g_assert_not_reached ();
+}
+
+const char *
+cs_source_overlay_strip (char *file)
+{
+  for (guint i = 0; i < G_N_ELEMENTS (overlays); i++)
+    if (g_str_has_suffix (file, overlays[i].suffix))
       {
-        *suffix = suffixes[i][0];
-        return suffixes[i][1];
+        file[strlen (file) - strlen (overlays[i].suffix)] = '\0';
+        return overlays[i].format;
       }
   return NULL;
 }
@@ -121,13 +133,12 @@ strip_disk (xmlNode *disk)
   if (socket == NULL || strstr (socket, CS_SOURCE_BACKING_SOCKET) == NULL)
     return;
   g_autofree char *file = get_property (source, "file");
-  const char *suffix, *format = file != NULL ? cs_source_overlay_format (file, &suffix) : NULL;
+  const char *format = file != NULL ? cs_source_overlay_strip (file) : NULL;
   xmlNode *empty = empty_backing (disk);
   if (format == NULL)
     return;
   if (strcmp (format, "raw") != 0)
     remove_node (empty);
-  file[strlen (file) - strlen (suffix)] = '\0';
   set_image (disk, file, format);
   remove_node (find_child (disk, "mirror"));
 }

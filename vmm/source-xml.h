@@ -24,10 +24,11 @@ char *cs_source_xml_strip_incoming (const char *xml, GError **error);
 
 /* How the socket of a backing image of ours is recognized. */
 #define CS_SOURCE_BACKING_SOCKET "/clusnap-serve-"
-/* How the name of an image ends that stands for a raw one, and for a qcow2 one above a backing
- * image of its own. */
-#define CS_SOURCE_OVERLAY ".clusnap-lazy"
-#define CS_SOURCE_OVERLAY_QCOW2 ".clusnap-lazy-qcow2"
+/* How the name of an image ends that stands for one of @format: raw, or qcow2 above a backing image
+ * of its own. */
+const char *cs_source_overlay_suffix (const char *format);
+/* Takes that off the end of @file; the format.  NULL: it is no such image, @file stays. */
+const char *cs_source_overlay_strip (char *file);
 
 /* The XML in which the disk of file @file has a backing image: @name of the NBD server at @socket.
  * QEMU tries for @delay seconds to reach a server that went away.  NOT_FOUND: no such disk. */
@@ -40,9 +41,6 @@ bool cs_source_xml_can_overlay (const char *xml, const char *file, const char *f
 /* The XML in which that disk is the qcow2 image @overlay.  NOT_FOUND: no such disk. */
 char *cs_source_xml_set_overlay (const char *xml, const char *file, const char *overlay,
                                  GError **error);
-/* The format of what @file stands for, and *@suffix how its name ends; NULL: it is no such image.
- */
-const char *cs_source_overlay_format (const char *file, const char **suffix);
 
 /* libvirt's job that copies such a disk to @file. */
 typedef enum

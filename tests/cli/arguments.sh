@@ -43,6 +43,14 @@ refused "no time" cluster create demo vm1 --pause-deadline 2
 refused "another VM is called 'vm1'" cluster create demo vm1 vm1
 [ ! -e "$work/state" ] || fail "a refused command left something"
 
+for memory in -1 much 9999999999999; do
+    status=0
+    "$builddir/clusnapd" --run-dir "$work/run" --rollback-memory "$memory" 2>"$work/err" || status=$?
+    [ "$status" -eq 2 ] || fail "clusnapd --rollback-memory $memory: status $status"
+    err_has "rollback-memory"
+done
+[ ! -e "$work/run" ] || fail "a refused clusnapd left something"
+
 expect 0 --version
 out_has "clusnap 0."
 expect 0 --help
