@@ -35,6 +35,13 @@ void cs_json_merge (json_object *to, json_object *from);
 /* The object in array @array whose member "name" is @name, or NULL.  Borrowed. */
 json_object *cs_json_find_named (json_object *array, const char *name);
 
+/* How many members @array has; 0 of anything else. */
+static inline gsize
+cs_array_length (json_object *array)
+{
+  return json_object_is_type (array, json_type_array) ? json_object_array_length (array) : 0;
+}
+
 /* Parses @length bytes that are exactly one JSON object (UTF-8, nested at most 32 deep, nothing
  * behind it).  Errors: INVALID. */
 json_object *cs_json_parse_object (const char *text, gsize length, GError **error);

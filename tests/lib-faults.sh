@@ -166,6 +166,14 @@ all_run() {
     done
 }
 
+# raised I: how many threads of node I go before others (vmm/pause-priority.h).
+raised() {
+    local pid
+    pid=$(vm_pid "$1")
+    # The 41st field is the policy, the 2nd a name in parentheses; SCHED_RR with SCHED_RESET_ON_FORK is told as SCHED_RR.
+    sed 's/.*) //' /proc/"$pid"/task/*/stat 2>/dev/null | awk '$39 == 2 { n++ } END { print n + 0 }'
+}
+
 nothing_in_qemus() {
     local i things
     for i in $(cluster_nodes); do
@@ -178,6 +186,7 @@ nothing_in_qemus() {
         if [ "$1" = none ] && grep '^bitmap ' <<<"$things"; then
             fail "a bitmap is left in node $i"
         fi
+        [ "$(raised "$i")" -eq 0 ] || fail "threads of node $i are raised still"
     done
 }
 

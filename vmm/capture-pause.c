@@ -100,8 +100,11 @@ cs_capture_pause (CsCapture *capture, GError **error)
   bool captured =
       cs_capture_check_cancelled (capture, error) && pause_and_capture (capture, deadline, error);
   g_autoptr (GError) cont_error = NULL;
-  bool resumed = TIMED (&capture->stats.cont, cs_capture_cont (capture, &cont_error));
-  capture->stats.resumed_at = g_get_monotonic_time ();
+  gint64 cont = g_get_monotonic_time ();
+  bool resumed = cs_capture_cont (capture, &cont_error);
+  capture->stats.resumed_at =
+      resumed ? cs_monitor_resumed_at (capture->monitor) : g_get_monotonic_time ();
+  capture->stats.cont = capture->stats.resumed_at - cont;
   if (resumed)
     cs_agent_resume (capture->agent);
   capture->stats.pause = capture->stats.resumed_at - begin;

@@ -30,7 +30,8 @@ micro_pause (CsCapture *capture, bool (*func) (CsCapture *, GError **), GError *
       return false;
     }
   capture->stats.stop_latency = MAX (capture->stats.stop_latency, latency);
-  capture->stats.micro_pause = MAX (capture->stats.micro_pause, g_get_monotonic_time () - begin);
+  gint64 end = MAX (cs_monitor_resumed_at (capture->monitor), begin);
+  capture->stats.micro_pause = MAX (capture->stats.micro_pause, end - begin);
   if (done && latency > capture->pause_deadline / 2)
     {
       g_set_error (

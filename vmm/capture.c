@@ -76,6 +76,7 @@ check_vm (CsCapture *capture, GError **error)
     return false;
   if (!cs_disks_cleanup (capture->monitor, vm->base ? vm->base->bitmap : NULL, error))
     return false;
+  cs_monitor_learn_vcpus (capture->monitor);
   capture->disks = cs_disks_query (capture->monitor, error);
   if (capture->disks == NULL)
     return false;

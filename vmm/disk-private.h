@@ -46,12 +46,6 @@ cs_member_true (json_object *object, const char *key)
   return json_object_is_type (value, json_type_boolean) && json_object_get_boolean (value);
 }
 
-static inline gsize
-cs_array_length (json_object *array)
-{
-  return json_object_is_type (array, json_type_array) ? json_object_array_length (array) : 0;
-}
-
 /* An object of string members; the list of key, value ends with NULL. */
 json_object *cs_json_strings (const char *key, ...) G_GNUC_NULL_TERMINATED;
 

@@ -218,12 +218,15 @@ cs_rollback_vm_resume (gpointer data, GError **error)
     return true;
   bool running = vm->cold != NULL ? cs_cold_restore_resume (vm->cold, &vm->failure)
                                   : cs_rollback_resume (vm->rollback, &vm->failure);
-  if (running)
-    vm->resumed_at = g_get_monotonic_time ();
-  if (running && vm->cold != NULL)
-    cs_cold_restore_commit (vm->cold);
   if (vm->rollback != NULL)
     vm->stats = *cs_rollback_stats (vm->rollback);
+  if (running && vm->cold != NULL)
+    {
+      vm->resumed_at = cs_monitor_resumed_at (cs_cold_restore_monitor (vm->cold));
+      cs_cold_restore_commit (vm->cold);
+    }
+  else if (running)
+    vm->resumed_at = vm->stats.resumed_at;
   if (running)
     set_rollback (vm, NULL);
   return true;

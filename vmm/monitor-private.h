@@ -38,8 +38,10 @@ struct CsMonitor
 
   /* Owner only: */
   gint64 deadline; /* 0: the default per command */
+  GArray *vcpus;   /* of pid_t: threads; NULL: not known */
   int watch;       /* cs_watchdog_begin's while @stopped, or -1 */
   bool stopped;    /* a stop was sent and no cont has succeeded since */
+  gint64 resumed_at;
 };
 
 void cs_monitor_init (CsMonitor *monitor, const CsMonitorClass *class);

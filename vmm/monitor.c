@@ -3,6 +3,8 @@
 #include "vmm/monitor-private.h"
 
 #include "common/error.h"
+#include "common/json.h"
+#include "vmm/pause-priority.h"
 #include "vmm/process.h"
 #include "vmm/watchdog.h"
 
@@ -51,6 +53,7 @@ static void
 forget_stop (CsMonitor *monitor)
 {
   monitor->stopped = false;
+  cs_pause_priority_drop (monitor->pid);
   cs_watchdog_end (monitor->watch);
   monitor->watch = -1;
 }
@@ -66,7 +69,10 @@ cs_monitor_close (CsMonitor *monitor)
   monitor->class->close (monitor);
   if (monitor->pidfd >= 0)
     close (monitor->pidfd);
+  if (monitor->stopped)
+    cs_pause_priority_drop (monitor->pid);
   cs_event_queue_unref (monitor->events);
+  g_clear_pointer (&monitor->vcpus, g_array_unref);
   g_free (monitor->name);
   g_free (monitor);
 }
@@ -149,11 +155,27 @@ cs_monitor_remove_fdset (CsMonitor *monitor, gint64 fdset, GError **error)
   return cs_monitor_execute (monitor, "remove-fd", arguments, NULL, error);
 }
 
+void
+cs_monitor_learn_vcpus (CsMonitor *monitor)
+{
+  g_autoptr (CsJson) cpus = NULL;
+  if (!cs_monitor_execute (monitor, "query-cpus-fast", NULL, &cpus, NULL))
+    return;
+  g_clear_pointer (&monitor->vcpus, g_array_unref);
+  monitor->vcpus = g_array_new (FALSE, FALSE, sizeof (pid_t));
+  for (gsize i = 0; i < cs_array_length (cpus); i++)
+    {
+      pid_t thread = (pid_t)cs_json_uint (json_object_array_get_idx (cpus, i), "thread-id", 0);
+      g_array_append_val (monitor->vcpus, thread);
+    }
+}
+
 /* A stop that failed may still come into force: a cont is owed in any case. */
 bool
 cs_monitor_stop (CsMonitor *monitor, GError **error)
 {
   monitor->stopped = true;
+  cs_pause_priority_raise (monitor->pid, monitor->vcpus);
   if (monitor->watch < 0)
     monitor->watch = cs_watchdog_begin (
         monitor->name, MAX (monitor->deadline, g_get_monotonic_time () + PAUSE_LIMIT));
@@ -168,9 +190,17 @@ cs_monitor_cont (CsMonitor *monitor, GError **error)
   bool running = monitor->class->cont != NULL
                      ? monitor->class->cont (monitor, deadline_of (monitor), error)
                      : cs_monitor_execute (monitor, "cont", NULL, NULL, error);
-  if (running)
-    forget_stop (monitor);
-  return running;
+  if (!running)
+    return false;
+  monitor->resumed_at = g_get_monotonic_time ();
+  forget_stop (monitor);
+  return true;
+}
+
+gint64
+cs_monitor_resumed_at (const CsMonitor *monitor)
+{
+  return monitor->resumed_at;
 }
 
 void

@@ -64,9 +64,18 @@ bool cs_monitor_execute_with_fd (CsMonitor *monitor, const char *command, json_o
 gint64 cs_monitor_add_fd (CsMonitor *monitor, int fd, const char *opaque, GError **error);
 bool cs_monitor_remove_fdset (CsMonitor *monitor, gint64 fdset, GError **error);
 
-/* stop / cont.  When stop returns, block I/O is drained and the vCPUs stand. */
+/* Asks which of QEMU's threads are vCPUs: from then on all others go before everything else on the
+ * host while the VM stands (pause-priority.h).  Where QEMU does not say, its threads stay as they
+ * are. */
+void cs_monitor_learn_vcpus (CsMonitor *monitor);
+
+/* stop / cont.  When stop returns, block I/O is drained and the vCPUs stand.  In between the
+ * calling thread has a raised priority. */
 bool cs_monitor_stop (CsMonitor *monitor, GError **error);
 bool cs_monitor_cont (CsMonitor *monitor, GError **error);
+/* When the last cont that succeeded was answered, by CLOCK_MONOTONIC in us.  The end of a pause:
+ * what the calling thread does afterwards it does without the raised priority. */
+gint64 cs_monitor_resumed_at (const CsMonitor *monitor);
 /* The VM stands and may do so until @when: its supervisor (watchdog.h) waits so long. */
 void cs_monitor_extend_stop (CsMonitor *monitor, gint64 when);
 /* At the end of whatever stopped the VM: true when no stop of ours is in force any more (or QEMU is

@@ -25,6 +25,7 @@
 #include "vmm/disk.h"
 #include "vmm/host-rollback.h"
 #include "vmm/lazy-disks.h"
+#include "vmm/pause-priority.h"
 #include "vmm/restore-journal.h"
 
 enum
@@ -250,6 +251,8 @@ resume_one (gpointer data, GError **error)
   if (monitor == NULL || !cs_monitor_status (monitor, &running, NULL, error)
       || (!running && !cs_monitor_cont (monitor, error)))
     return false;
+  /* It ran before the one before us could say so. */
+  cs_pause_priority_drop (cs_monitor_pid (monitor));
   pause->resumed = !running;
   g_autoptr (GError) left = NULL;
   if (!cs_disks_cleanup (monitor, vm->base ? vm->base->bitmap : NULL, &left))

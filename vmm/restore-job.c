@@ -367,7 +367,7 @@ resume_one (gpointer data, GError **error)
   Participant *one = data;
   if (!cs_cold_restore_resume (one->restore, error) || !cs_fault_point ("release", error))
     return false;
-  one->running_at = g_get_monotonic_time ();
+  one->running_at = cs_monitor_resumed_at (cs_cold_restore_monitor (one->restore));
   return true;
 }
 

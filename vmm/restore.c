@@ -21,6 +21,7 @@
 #include "common/error.h"
 #include "common/fault.h"
 #include "common/json.h"
+#include "vmm/pause-priority.h"
 #include "vmm/restore-feed.h"
 #include "vmm/restore-memory.h"
 #include "vmm/restore-private.h"
@@ -219,7 +220,6 @@ load_memory (CsRestore *restore, GCancellable *cancellable, GError **error)
   if (restore->lazy != NULL)
     {
       cs_lazy_set_fill_rate (restore->lazy, restore->fill_rate);
-      cs_restore_use_hint (restore);
     }
   return feed (restore, memory, error);
 }
@@ -262,18 +262,28 @@ cs_restore_resume (CsRestore *restore, GError **error)
 {
   g_return_val_if_fail (restore->state == RESTORE_LOADED, false);
   gint64 since = g_get_monotonic_time ();
+  cs_pause_priority_raise (cs_monitor_pid (restore->monitor), NULL);
   if (!cs_monitor_cont (restore->monitor, error))
     return false;
   restore->state = RESTORE_RUNNING;
   restore->times.resume = lap (&since);
-  if (restore->lazy != NULL)
-    cs_lazy_start_fill (restore->lazy);
   return true;
+}
+
+static void
+start_fill (CsRestore *restore)
+{
+  if (restore->lazy == NULL || restore->state != RESTORE_RUNNING)
+    return;
+  cs_restore_use_hint (restore);
+  cs_lazy_start_fill (restore->lazy);
 }
 
 void
 cs_restore_commit (CsRestore *restore)
 {
+  if (!restore->committed)
+    start_fill (restore);
   restore->committed = true;
   if (restore->lazy_disks != NULL)
     cs_lazy_disks_keep (restore->lazy_disks);

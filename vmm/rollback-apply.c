@@ -181,13 +181,15 @@ cs_rollback_resume (CsRollback *rollback, GError **error)
   CsRollbackStats *stats = &rollback->stats;
   stats->wait += g_get_monotonic_time () - rollback->applied_at;
   stats->frames_dropped = cs_rollback_network_open (rollback->network, true);
-  if (!cs_fault_point ("rollback-resume", error)
-      || !CS_ROLLBACK_TIMED (&stats->cont, cs_monitor_cont (rollback->monitor, error)))
+  gint64 cont = g_get_monotonic_time ();
+  if (!cs_fault_point ("rollback-resume", error) || !cs_monitor_cont (rollback->monitor, error))
     {
       cs_vm_forget_base (rollback->vm);
       return false;
     }
-  stats->pause = g_get_monotonic_time () - rollback->begun_at;
+  stats->resumed_at = cs_monitor_resumed_at (rollback->monitor);
+  stats->cont = stats->resumed_at - cont;
+  stats->pause = stats->resumed_at - rollback->begun_at;
   rollback->resumed = true;
   rollback->stopped = false;
   set_base (rollback);

@@ -84,6 +84,7 @@ check_vm (CsRollback *rollback, GError **error)
       || !cs_restore_document_check_qemu (rollback->document, rollback->monitor, error)
       || !cs_disks_cleanup (rollback->monitor, vm->base ? vm->base->bitmap : NULL, error))
     return false;
+  cs_monitor_learn_vcpus (rollback->monitor);
   rollback->disks = cs_disks_query (rollback->monitor, error);
   if (rollback->disks == NULL || !cs_rollback_check_disks (rollback, rollback->disks, error))
     return false;

@@ -33,7 +33,8 @@ typedef struct
 /* Microseconds and counts, for reports. */
 typedef struct
 {
-  gint64 pause; /* from the command to stop until it ran again */
+  gint64 resumed_at; /* CLOCK_MONOTONIC when it ran again; 0: not yet */
+  gint64 pause;      /* from the command to stop until then */
   gint64 stop, scan, memory, disks, devices, fix_up, wait, cont;
   guint64 pages;        /* written back, without the second pass */
   guint64 pages_late;   /* of those: content was read in the pause */

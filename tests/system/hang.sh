@@ -40,6 +40,9 @@ before=$(worker)
 arm pause:hang
 hangs none:error hung --pause-deadline 500ms
 wait_for 60 stands || fail "node 0 was not paused"
+if chrt -r 1 true 2>/dev/null; then
+    [ "$(raised 0)" -ge 1 ] || fail "node 0 stands, and its threads wait for others"
+fi
 # Perhaps it is replaced already.
 kill -STOP "$before" || true
 disarm
