@@ -14,6 +14,7 @@
 #include "coord/rollback-job.h"
 
 #include "common/error.h"
+#include "common/realtime.h"
 #include "coord/vm-report.h"
 
 #include <errno.h>
@@ -138,6 +139,9 @@ enter_stage (CsRollbackJob *job, CsRollbackStage stage)
   g_assert (stage == (job->entered ? job->stage + 1 : CS_ROLLBACK_STAGE_PREPARE));
   job->stage = stage;
   job->entered = true;
+  /* Until the end of the job: after the guests run again we only wait. */
+  if (stage == CS_ROLLBACK_STAGE_PAUSE)
+    cs_realtime_raise (CS_REALTIME_SELF);
   g_info ("rollback of cluster '%s' to %s: stage %s", job->cluster, job->target,
           cs_rollback_stage_name (stage));
   if (job->observer.stage != NULL)
@@ -261,11 +265,12 @@ cs_rollback_job_run (CsRollbackJob *job, GError **error)
   cs_json_add_string (report, "cluster", job->cluster);
   cs_json_add_string (report, "snapshot", job->snapshot);
   json_object_object_add (report, "vms", json_object_new_array ());
-  if (!run_all (job, report, &failure))
-    {
-      tell_fate (job, failure, error);
-      return NULL;
-    }
+  bool done = run_all (job, report, &failure);
+  if (!done)
+    tell_fate (job, failure, error);
+  cs_realtime_drop (CS_REALTIME_SELF);
+  if (!done)
+    return NULL;
   count_cold (job, report);
   return g_steal_pointer (&report);
 }

@@ -19,6 +19,7 @@
 #include "coord/snapshot-job.h"
 
 #include "common/error.h"
+#include "common/realtime.h"
 #include "coord/hosts.h"
 #include "coord/snapshot-report.h"
 
@@ -145,6 +146,10 @@ enter_stage (CsSnapshotJob *job, CsStage stage)
   g_assert (stage == (job->entered ? job->stage + 1 : CS_STAGE_CHECK));
   job->stage = stage;
   job->entered = true;
+  if (stage == CS_STAGE_PAUSE)
+    cs_realtime_raise (CS_REALTIME_SELF);
+  else if (stage == CS_STAGE_RESUME)
+    cs_realtime_drop (CS_REALTIME_SELF);
   g_info ("snapshot '%s' of cluster '%s': stage %s (%s)", job->snapshot, job->cluster,
           cs_stage_name (stage), cs_stage_participants (stage));
   if (job->observer.stage != NULL)
@@ -256,7 +261,9 @@ cs_snapshot_job_run (CsSnapshotJob *job, GError **error)
   g_autoptr (GError) failure = NULL;
   g_autoptr (CsSnapshotReport) report = cs_snapshot_report_new (job->cluster, job->snapshot);
   job->began = g_get_monotonic_time ();
-  if (!run_all (job, report, &failure) && !undo (job, report, &failure))
+  bool done = run_all (job, report, &failure) || undo (job, report, &failure);
+  cs_realtime_drop (CS_REALTIME_SELF);
+  if (!done)
     {
       g_propagate_error (error, g_steal_pointer (&failure));
       return NULL;

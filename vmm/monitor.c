@@ -187,14 +187,19 @@ cs_monitor_stop (CsMonitor *monitor, GError **error)
 bool
 cs_monitor_cont (CsMonitor *monitor, GError **error)
 {
+  /* One that was started to stand. */
+  if (!monitor->stopped)
+    cs_pause_priority_raise (monitor->pid, monitor->vcpus);
   bool running = monitor->class->cont != NULL
                      ? monitor->class->cont (monitor, deadline_of (monitor), error)
                      : cs_monitor_execute (monitor, "cont", NULL, NULL, error);
-  if (!running)
-    return false;
-  monitor->resumed_at = g_get_monotonic_time ();
-  forget_stop (monitor);
-  return true;
+  if (running)
+    monitor->resumed_at = g_get_monotonic_time ();
+  if (running)
+    forget_stop (monitor);
+  else if (!monitor->stopped)
+    cs_pause_priority_drop (monitor->pid);
+  return running;
 }
 
 gint64

@@ -2,20 +2,9 @@
 
 #include "vmm/pause-priority.h"
 
-#include <sched.h>
+#include "common/realtime.h"
+
 #include <stdbool.h>
-
-/* Also how threads that we have raised are recognized: nobody else sets both. */
-#define RAISED (SCHED_RR | SCHED_RESET_ON_FORK)
-#define SELF 0
-
-static void
-change (pid_t thread, int from, int to)
-{
-  struct sched_param parameters = { .sched_priority = to == RAISED ? 1 : 0 };
-  if (sched_getscheduler (thread) == from)
-    sched_setscheduler (thread, to, &parameters);
-}
 
 static bool
 holds (const GArray *threads, pid_t thread)
@@ -27,7 +16,7 @@ holds (const GArray *threads, pid_t thread)
 }
 
 static void
-change_all (pid_t process, const GArray *but, int from, int to)
+each_thread (pid_t process, const GArray *but, void (*func) (pid_t thread))
 {
   g_autofree char *path = g_strdup_printf ("/proc/%d/task", process);
   g_autoptr (GDir) tasks = g_dir_open (path, 0, NULL);
@@ -35,21 +24,21 @@ change_all (pid_t process, const GArray *but, int from, int to)
     {
       pid_t thread = (pid_t)g_ascii_strtoll (name, NULL, 10);
       if (thread > 0 && !holds (but, thread))
-        change (thread, from, to);
+        func (thread);
     }
 }
 
 void
 cs_pause_priority_raise (pid_t qemu, const GArray *vcpus)
 {
-  change (SELF, SCHED_OTHER, RAISED);
+  cs_realtime_raise (CS_REALTIME_SELF);
   if (vcpus != NULL)
-    change_all (qemu, vcpus, SCHED_OTHER, RAISED);
+    each_thread (qemu, vcpus, cs_realtime_raise);
 }
 
 void
 cs_pause_priority_drop (pid_t qemu)
 {
-  change_all (qemu, NULL, RAISED, SCHED_OTHER);
-  change (SELF, RAISED, SCHED_OTHER);
+  each_thread (qemu, NULL, cs_realtime_drop);
+  cs_realtime_drop (CS_REALTIME_SELF);
 }

@@ -21,7 +21,6 @@
 #include "common/error.h"
 #include "common/fault.h"
 #include "common/json.h"
-#include "vmm/pause-priority.h"
 #include "vmm/restore-feed.h"
 #include "vmm/restore-memory.h"
 #include "vmm/restore-private.h"
@@ -250,6 +249,7 @@ cs_restore_load (CsRestore *restore, GCancellable *cancellable, GError **error)
           && !cs_lazy_disks_insert (restore->lazy_disks, restore->monitor, error))
       || !track_disks (restore, error) || !check_cancelled (restore, cancellable, error))
     return false;
+  cs_monitor_learn_vcpus (restore->monitor);
   restore->times.load = lap (&since);
   restore->state = RESTORE_LOADED;
   return true;
@@ -262,7 +262,6 @@ cs_restore_resume (CsRestore *restore, GError **error)
 {
   g_return_val_if_fail (restore->state == RESTORE_LOADED, false);
   gint64 since = g_get_monotonic_time ();
-  cs_pause_priority_raise (cs_monitor_pid (restore->monitor), NULL);
   if (!cs_monitor_cont (restore->monitor, error))
     return false;
   restore->state = RESTORE_RUNNING;

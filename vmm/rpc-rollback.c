@@ -195,6 +195,7 @@ cs_rpc_rollback_pause (CsRpcPeer *peer, json_object *params, GError **error)
   Job *job = job_at (peer, PREPARED, error);
   if (job == NULL)
     return NULL;
+  cs_rpc_peer_hurry (peer, true);
   if (!cs_host_rollback_pause (job->rollback, error))
     return give_up (peer);
   job->progress = PAUSED;
@@ -249,6 +250,7 @@ fill_released (json_object *vm, const CsRollbackVm *one)
 static void
 notify_running (gpointer peer)
 {
+  cs_rpc_peer_hurry (peer, false);
   cs_rpc_notify_running (peer);
 }
 

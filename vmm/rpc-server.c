@@ -5,6 +5,7 @@
 #include "common/error.h"
 #include "common/fd.h"
 #include "common/json.h"
+#include "common/realtime.h"
 
 #include <errno.h>
 #include <fcntl.h>
@@ -12,6 +13,7 @@
 #include <string.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
 
 enum
@@ -42,6 +44,7 @@ struct CsRpcPeer
   CsRpcServer *server;
   int fd;
   GAsyncQueue *requests; /* of Request */
+  pid_t reader;          /* thread */
 
   /* under write_lock */
   GMutex write_lock;
@@ -170,8 +173,17 @@ cs_rpc_peer_job (CsRpcPeer *peer, const CsRpcJobClass *class, GError **error)
 }
 
 void
+cs_rpc_peer_hurry (CsRpcPeer *peer, bool hurry)
+{
+  void (*func) (pid_t thread) = hurry ? cs_realtime_raise : cs_realtime_drop;
+  func (peer->reader);
+  func (CS_REALTIME_SELF);
+}
+
+void
 cs_rpc_peer_end_job (CsRpcPeer *peer)
 {
+  cs_rpc_peer_hurry (peer, false);
   g_mutex_lock (&peer->lock);
   gpointer job = g_steal_pointer (&peer->job);
   const CsRpcJobClass *class = peer->class;
@@ -330,6 +342,7 @@ static gpointer
 reader_main (gpointer data)
 {
   CsRpcPeer *peer = data;
+  peer->reader = (pid_t)syscall (SYS_gettid);
   GThread *executor = g_thread_new ("rpc-exec", executor_main, peer);
   peer_read (peer);
   peer_cancel_job (peer);

@@ -60,6 +60,10 @@ void cs_rpc_peer_post (CsRpcPeer *peer, CsRpcPeerFunc func);
 /* Executing thread: ends the job; who asks for it later gets @reason (taken). */
 void cs_rpc_peer_fail_job (CsRpcPeer *peer, GError *reason);
 
+/* Executing thread: VMs stand and wait for what the peer says next, until false, or the end of the
+ * job (common/realtime.h). */
+void cs_rpc_peer_hurry (CsRpcPeer *peer, bool hurry);
+
 /* Members of @params: a string that must be there; INVALID otherwise. */
 const char *cs_rpc_string (json_object *params, const char *name, GError **error);
 

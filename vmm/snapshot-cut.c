@@ -237,6 +237,7 @@ cs_rpc_snapshot_pause (CsRpcPeer *peer, json_object *params, GError **error)
   CsSnapshot *snapshot = cs_snapshot_at (peer, CS_SNAPSHOT_PRECOPIED, error);
   if (snapshot == NULL)
     return NULL;
+  cs_rpc_peer_hurry (peer, true);
   cs_fan_out_begin (snapshot->participants, pause_one);
   bool all = true;
   for (guint i = 0; i < snapshot->participants->len; i++)
@@ -293,6 +294,7 @@ cs_rpc_snapshot_release (CsRpcPeer *peer, json_object *params, GError **error)
     cs_capture_permit_resume (cs_snapshot_vm (snapshot, i)->capture);
   if (!cs_fan_out_end (snapshot->participants, error) || !cs_fault_point ("resume", error))
     return cs_snapshot_give_up (peer);
+  cs_rpc_peer_hurry (peer, false);
   cs_job_lines_settle (snapshot->lines);
   snapshot->progress = CS_SNAPSHOT_RELEASED;
   json_object *result = cs_snapshot_per_vm (snapshot, cs_snapshot_fill_released);
