@@ -58,8 +58,17 @@ bench_begin() {
     case $option_rounds in
     *[!0-9]*) fail "$bench_name: '$option_rounds' is no number" ;;
     esac
+    journal_in_memory
     printf '== %s: %s\n' "$bench_name" "$what"
     machine
+}
+
+# As on a host that was booted: clusnapd's journal lies below /run there.
+journal_in_memory() {
+    local journal=$clusnapd_directory/journal
+    mkdir -p "$journal"
+    mount -t tmpfs -o mode=0700 clusnap-bench "$journal"
+    on_exit umount "$journal"
 }
 
 random_sleep() {

@@ -311,8 +311,13 @@ load_one (gpointer data, GError **error)
   if (job->clone != NULL && !cs_clone_make_vm (job->clone, one->number, error))
     return false;
   one->made = g_get_monotonic_time () - since;
-  return cs_cold_restore_load (one->restore, job->cancellable, error)
-         && cs_fault_point ("load", error);
+  if (!cs_cold_restore_load (one->restore, job->cancellable, error))
+    return false;
+  /* The kernel takes its time; here it passes while other VMs are still loaded. */
+  if (job->lines != NULL)
+    cs_job_lines_look_fresh (job->lines, one->member.vm->ref->name,
+                             cs_cold_restore_monitor (one->restore));
+  return cs_fault_point ("load", error);
 }
 
 static json_object *
@@ -333,6 +338,8 @@ cs_rpc_restore_load (CsRpcPeer *peer, json_object *params, GError **error)
       g_set_error (error, CS_ERROR, CS_ERROR_INVALID, "the VMs are loaded already");
       return NULL;
     }
+  if (job->lines != NULL)
+    cs_job_lines_sweep (job->lines);
   if (!cs_fan_out (job->participants, load_one, error))
     return give_up (peer);
   job->loaded = true;
@@ -399,15 +406,6 @@ commit_one (gpointer data, GError **error)
   return true;
 }
 
-static bool
-look_one (gpointer data, GError **error)
-{
-  Participant *one = data;
-  cs_job_lines_look_fresh (one->job->lines, one->member.vm->ref->name,
-                           cs_cold_restore_monitor (one->restore));
-  return true;
-}
-
 /* The VMs do not run yet. */
 static void
 begin_branches (RestoreJob *job)
@@ -417,8 +415,6 @@ begin_branches (RestoreJob *job)
     return;
   for (guint i = 0; i < job->participants->len; i++)
     g_ptr_array_add (documents, participant (job, i)->document);
-  cs_job_lines_sweep (job->lines);
-  cs_fan_out (job->participants, look_one, NULL);
   cs_job_lines_go_back (job->lines, documents);
   cs_job_lines_settle (job->lines);
   for (guint i = 0; i < job->participants->len; i++)
