@@ -3,7 +3,8 @@
  * The stream goes over a socket pair whose one end QEMU gets by `getfd`; `migrate-incoming` returns
  * at once and QEMU reads in its main loop, which meanwhile serves its monitor, too.  So a blocking
  * writer here cannot deadlock with it; a QEMU that takes nothing any more runs into the stream's
- * own time limit.
+ * own time limit.  The end is told by an event: to ask again and again would take QEMU, and libvirt
+ * between us, more time than the loading.
  *
  * When loading fails, QEMU prints why and exits.  Our write then fails (GONE) or the monitor's
  * connection is lost; what is reported is the end of QEMU's log.
@@ -18,9 +19,10 @@
 
 #include "common/error.h"
 #include "common/fd.h"
+#include "common/json.h"
 
 #define FD_NAME "clusnap-restore"
-#define POLL_US 500
+#define LOOK_US 1000000 /* between two looks without being told */
 #define LOG_LINES 4
 
 static json_object *
@@ -29,6 +31,19 @@ object_with (const char *key, const char *value)
   json_object *object = json_object_new_object ();
   json_object_object_add (object, key, json_object_new_string (value));
   return object;
+}
+
+/* libvirt has done it already. */
+static bool
+ask_for_events (CsMonitor *monitor, GError **error)
+{
+  json_object *events = object_with ("capability", "events");
+  json_object_object_add (events, "state", json_object_new_boolean (true));
+  json_object *capabilities = json_object_new_array (), *arguments = json_object_new_object ();
+  json_object_array_add (capabilities, events);
+  json_object_object_add (arguments, "capabilities", capabilities);
+  cs_monitor_forget_events (monitor);
+  return cs_monitor_execute (monitor, "migrate-set-capabilities", arguments, NULL, error);
 }
 
 /* Starts the loading; returns our end. */
@@ -43,8 +58,9 @@ begin (CsMonitor *monitor, GError **error)
     }
   cs_autofd int ours = ends[0];
   cs_autofd int theirs = ends[1];
-  if (!cs_monitor_execute_with_fd (monitor, "getfd", object_with ("fdname", FD_NAME), theirs, NULL,
-                                   error)
+  if (!ask_for_events (monitor, error)
+      || !cs_monitor_execute_with_fd (monitor, "getfd", object_with ("fdname", FD_NAME), theirs,
+                                      NULL, error)
       || !cs_monitor_execute (monitor, "migrate-incoming", object_with ("uri", "fd:" FD_NAME), NULL,
                               error))
     return -1;
@@ -74,17 +90,33 @@ look (CsMonitor *monitor, bool *loaded, GError **error)
   return true;
 }
 
+/* Until its end was told, or some time has passed. */
+static bool
+wait_told (CsMonitor *monitor, GError **error)
+{
+  bool ended = false;
+  g_autoptr (GError) late = NULL;
+  cs_monitor_set_deadline (monitor, g_get_monotonic_time () + LOOK_US);
+  while (!ended && late == NULL)
+    {
+      g_autoptr (CsJson) event = cs_monitor_wait_event (monitor, "MIGRATION", NULL, NULL, &late);
+      const char *status = cs_json_string (event, "status");
+      ended = g_strcmp0 (status, "completed") == 0 || g_strcmp0 (status, "failed") == 0;
+    }
+  cs_monitor_set_deadline (monitor, 0);
+  if (late == NULL || g_error_matches (late, CS_ERROR, CS_ERROR_DEADLINE))
+    return true;
+  g_propagate_error (error, g_steal_pointer (&late));
+  return false;
+}
+
 static bool
 wait_loaded (CsMonitor *monitor, GError **error)
 {
-  for (bool loaded = false;;)
-    {
-      if (!look (monitor, &loaded, error))
-        return false;
-      if (loaded)
-        return true;
-      g_usleep (POLL_US);
-    }
+  for (bool loaded = false; !loaded;)
+    if (!wait_told (monitor, error) || !look (monitor, &loaded, error))
+      return false;
+  return true;
 }
 
 /* The last lines of the log, or NULL. */
