@@ -4,9 +4,10 @@
  * and decompressed once: first those that an earlier restore touched (prefetch), then the others in
  * the store's order.
  *
- * The prefetch begins as soon as the blocks are registered, while QEMU loads its devices and the
- * other VMs of the cluster start, on processors that these leave idle: nobody waits for it.  What
- * it has not done when the VM runs, it goes on with, and the fill begins with what is left of it.
+ * Both begin when all VMs of the cluster run.  Before, whatever the priority, they took time from
+ * QEMUs that were still starting, since the kernel weighs groups of threads before it looks at nice
+ * values; what the loading of devices touches is served as any fault.  The prefetch takes all
+ * processors that nobody else wants, and the fill begins with what is left of it.
  *
  * The fill must not be felt by the guest.  Three things see to that:
  *
@@ -34,7 +35,7 @@
 /* A fault is of late for so long; then the fill rests so many times as long as it worked. */
 #define QUIET_US 20000
 #define REST_FACTOR 3
-/* Of the prefetch, which must not delay the VMs that are still starting. */
+/* Of the prefetch. */
 #define PREFETCH_NICE 19
 /* Of the prefetch, 32 MiB: more would take the time that it is to save.  Other touched frames come
  * first in the fill. */
@@ -98,8 +99,8 @@ plan_all (CsLazy *lazy)
     }
 }
 
-/* Sorting hundreds of thousands of pages would delay the VM's start: the first thread that needs
- * the plan makes it, others wait for it. */
+/* Sorting hundreds of thousands of pages would delay the answer to whoever restores: the first
+ * thread that needs the plan makes it, others wait for it. */
 static void
 need_plan (CsLazy *lazy)
 {

@@ -7,7 +7,7 @@
  * itself writes counts as written by the VM; then it gets its state (restore-feed.c).  Until
  * commit all of that can be undone: QEMU is ended first, then the old disks come back.
  *
- * After resume a lazy VM is filled behind the guest's back.  `finish` waits for that and then takes
+ * After commit a lazy VM is filled behind the guest's back.  `finish` waits for that and then takes
  * micro-pauses in which missing pages become the kernel's own business again (lazy-end.c).  A
  * restore that is freed between resume and finish leaves a VM whose faults wait for somebody to
  * take cs_restore_to_json's record: a daemon that ends writes it to its journal first.

@@ -42,7 +42,7 @@ CsRestore *cs_restore_new (CsStore *store, json_object *vm, const CsRestoreOptio
                            GError **error);
 bool cs_restore_load (CsRestore *restore, GCancellable *cancellable, GError **error);
 bool cs_restore_resume (CsRestore *restore, GError **error);
-/* After resume; quick.  Of a cluster: when all of them run. */
+/* After resume; quick.  Of a cluster: when all of them run.  The fill begins. */
 void cs_restore_commit (CsRestore *restore);
 /* After that: makes the new disks durable and removes the old ones; slow.  Else a part of finish
  * and of free. */
