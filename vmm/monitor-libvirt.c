@@ -109,18 +109,22 @@ check_before_call (CsMonitor *monitor, const char *what, gint64 deadline, GError
   return false;
 }
 
-/* After a failed call: a domain that has ended meanwhile makes any error GONE. */
+/* After a failed call: a domain that has ended meanwhile makes any error GONE.  To ask for that
+ * makes libvirt forget its last error. */
 static bool
 set_call_error (CsMonitor *monitor, const char *what, GError **error)
 {
   int code = virGetLastErrorCode ();
+  g_autoptr (GError) own = NULL;
+  cs_libvirt_set_error (&own, "%s: %s", monitor->name, what);
   if (!cs_monitor_is_alive (monitor) || code == VIR_ERR_NO_DOMAIN
       || virDomainIsActive (libvirt_monitor (monitor)->domain) == 0)
     {
       cs_event_queue_close (monitor->events, domain_stopped);
       return set_gone (monitor, error);
     }
-  return cs_libvirt_set_error (error, "%s: %s", monitor->name, what);
+  g_propagate_error (error, g_steal_pointer (&own));
+  return false;
 }
 
 static char *
@@ -210,13 +214,29 @@ libvirt_stop (CsMonitor *monitor, gint64 deadline, GError **error)
 }
 
 static bool
+is_running (virDomainPtr domain)
+{
+  int state;
+  return virDomainGetState (domain, &state, NULL, 0) == 0 && state == VIR_DOMAIN_RUNNING;
+}
+
+/* To libvirt a domain that runs already is an error, to QEMU it is none: a clusnapd that was killed
+ * may have let it run and not have said so. */
+static bool
 libvirt_cont (CsMonitor *monitor, gint64 deadline, GError **error)
 {
+  virDomainPtr domain = libvirt_monitor (monitor)->domain;
   if (!check_before_call (monitor, "resume", deadline, error))
     return false;
   virResetLastError ();
-  return virDomainResume (libvirt_monitor (monitor)->domain) == 0
-         || set_call_error (monitor, "resume", error);
+  if (virDomainResume (domain) == 0)
+    return true;
+  bool refused = virGetLastErrorCode () == VIR_ERR_OPERATION_INVALID;
+  set_call_error (monitor, "resume", error);
+  if (!refused || !is_running (domain))
+    return false;
+  g_clear_error (error);
+  return true;
 }
 
 static char *
