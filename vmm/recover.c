@@ -126,7 +126,9 @@ resume_filling (gpointer data, GError **error)
   CsRestore *restore = cs_restore_from_json (resumption->store, resumption->state, error);
   if (restore == NULL)
     return false;
-  /* Killed between the journal and cont: all VMs of the restore were loaded, so it goes on. */
+  /* Killed between the journal and cont: all VMs of the restore were loaded, so it goes on, and is
+   * not ended where that fails now. */
+  cs_restore_commit (restore);
   bool running = json_object_get_boolean (json_object_object_get (resumption->state, "running"));
   if (!running && !cs_restore_resume (restore, error))
     {

@@ -72,7 +72,7 @@ take_up (CsRestore *restore, json_object *lazy, json_object *disks, bool running
     return false;
   restore->is_lazy = true;
   restore->state = running ? RESTORE_RUNNING : RESTORE_LOADED;
-  restore->committed = running;
+  restore->committed = restore->fill_begun = running;
   if (running && restore->lazy != NULL)
     cs_lazy_start_fill (restore->lazy);
   return true;

@@ -33,6 +33,7 @@ struct CsRestore
   /* The owner's (the VM's worker). */
   RestoreState state;
   bool committed;
+  bool fill_begun;
   CsRestoreJournal *journal; /* NULL: none */
   GPtrArray *disks;          /* of CsDiskRestore; switched, not yet committed */
   CsLazyDisks *lazy_disks;   /* set once, while loading; NULL: none */

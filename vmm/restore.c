@@ -272,8 +272,9 @@ cs_restore_resume (CsRestore *restore, GError **error)
 static void
 start_fill (CsRestore *restore)
 {
-  if (restore->lazy == NULL || restore->state != RESTORE_RUNNING)
+  if (restore->lazy == NULL || restore->state != RESTORE_RUNNING || restore->fill_begun)
     return;
+  restore->fill_begun = true;
   cs_restore_use_hint (restore);
   cs_lazy_start_fill (restore->lazy);
 }
@@ -281,8 +282,7 @@ start_fill (CsRestore *restore)
 void
 cs_restore_commit (CsRestore *restore)
 {
-  if (!restore->committed)
-    start_fill (restore);
+  start_fill (restore);
   restore->committed = true;
   if (restore->lazy_disks != NULL)
     cs_lazy_disks_keep (restore->lazy_disks);
