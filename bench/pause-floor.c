@@ -18,6 +18,7 @@ prepare (CsPauseVm *vm, GError **error)
 {
   Floor *floor = g_new0 (Floor, 1);
   vm->state = floor;
+  cs_monitor_learn_vcpus (vm->monitor);
   floor->disks = cs_disks_query (vm->monitor, error);
   if (floor->disks == NULL)
     return false;
