@@ -26,7 +26,7 @@
  *   overlay, or not copy back as they were: shared, transient, no hard disk, below a filter, or a
  *   symbolic link;
  * - those of a libvirt domain whose backing image is no file (a clone's, which reads from our
- *   server): libvirt's copy loses what only that holds, and how it is reconnected to;
+ *   server): after libvirt's copy content was missing (why is not known), and how to reconnect;
  * - block devices, which cannot be without a name.
  *
  * Threads: one owner (the VM's worker); progress and is_complete: any. */
