@@ -11,6 +11,7 @@
 #include "vmm/clone-argv-private.h"
 
 #include "common/error.h"
+#include "vmm/disk-file.h"
 
 #include <string.h>
 
@@ -269,14 +270,6 @@ cs_clone_argv_blockdev (CsCloneArgv *argv, const char *text, GError **error)
 
 /* ---- -drive ---- */
 
-/* "nbd:…", "json:…", "http://…": no file. */
-static bool
-has_protocol (const char *file)
-{
-  const char *colon = strchr (file, ':'), *slash = strchr (file, '/');
-  return colon != NULL && (slash == NULL || colon < slash);
-}
-
 static bool
 drive_is_read_only (const CsQemuOption *option)
 {
@@ -289,7 +282,8 @@ rewrite_drive (CsCloneArgv *argv, CsQemuOption *option, const char *key, GError 
 {
   const char *file = cs_qemu_option_get (option, key);
   bool flash = g_strcmp0 (cs_qemu_option_get (option, "if"), "pflash") == 0;
-  g_autofree char *absolute = has_protocol (file) ? NULL : cs_clone_argv_absolute (argv, file);
+  g_autofree char *absolute =
+      cs_disk_file_has_protocol (file) ? NULL : cs_clone_argv_absolute (argv, file);
   const char *overlay = absolute != NULL ? cs_clone_plan_vm_overlay (argv->vm, absolute) : NULL;
   if (overlay != NULL && cs_qemu_option_is_on (option, "snapshot"))
     overlay = NULL;
@@ -346,7 +340,8 @@ cs_clone_argv_pflash (CsCloneArgv *argv, const char *text, GError **error)
 char *
 cs_clone_argv_hard_disk (CsCloneArgv *argv, const char *text, guint unit, GError **error)
 {
-  g_autofree char *absolute = has_protocol (text) ? NULL : cs_clone_argv_absolute (argv, text);
+  g_autofree char *absolute =
+      cs_disk_file_has_protocol (text) ? NULL : cs_clone_argv_absolute (argv, text);
   const char *overlay = absolute != NULL ? cs_clone_plan_vm_overlay (argv->vm, absolute) : NULL;
   if (overlay != NULL)
     return g_strdup_printf ("file=%s,format=qcow2,index=%u,media=disk", overlay, unit);

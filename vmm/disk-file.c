@@ -9,6 +9,7 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <string.h>
 #include <sys/syscall.h>
 
 char *
@@ -65,4 +66,10 @@ cs_disk_file_node (const CsBlockGraph *graph, pid_t pid, const char *driver, con
         return node;
     }
   return NULL;
+}
+
+bool
+cs_disk_file_has_protocol (const char *name)
+{
+  return name[strcspn (name, ":/")] == ':';
 }

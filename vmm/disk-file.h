@@ -5,11 +5,15 @@
 #include "vmm/block-graph.h"
 
 #include <glib.h>
+#include <stdbool.h>
 #include <sys/types.h>
 
 /* Opens @path read-only as process @pid would find it: in its mount namespace and, where the
  * path is relative, from its working directory.  -1 with @error. */
 int cs_disk_file_open (pid_t pid, const char *path, GError **error);
+
+/* Whether @name names no file to QEMU: "nbd:...", "json:...", "http://...". */
+bool cs_disk_file_has_protocol (const char *name);
 
 /* @path made absolute by process @pid's working directory. */
 char *cs_disk_file_absolute (pid_t pid, const char *path, GError **error);

@@ -9,6 +9,7 @@
 #include "vmm/disk-fill.h"
 
 #include "common/error.h"
+#include "vmm/disk-file.h"
 
 #include <string.h>
 
@@ -144,7 +145,7 @@ backing_name (const CsDisk *disk, const char *path)
 {
   const char *name = disk->backing_file;
   g_autofree char *directory = g_path_get_dirname (path);
-  if (g_path_is_absolute (name) || name[strcspn (name, "/:")] == ':')
+  if (g_path_is_absolute (name) || cs_disk_file_has_protocol (name))
     return g_strdup (name);
   return g_build_filename (directory, name, NULL);
 }

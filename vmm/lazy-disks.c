@@ -3,6 +3,7 @@
 #include "vmm/lazy-disks-private.h"
 
 #include "common/error.h"
+#include "vmm/disk-file.h"
 #include "vmm/disk-private.h"
 #include "vmm/libvirt.h"
 #include "vmm/source-xml.h"
@@ -33,13 +34,6 @@ is_aside (const CsDisk *disk)
   return strcmp (disk->format, "raw") == 0 || disk->backing_file != NULL;
 }
 
-/* As QEMU tells a file's name from "json:..." and "nbd:...": by what comes first. */
-static bool
-is_file_name (const char *name)
-{
-  return name[strcspn (name, ":/")] != ':';
-}
-
 bool
 cs_lazy_disks_can (const CsDisk *disk, json_object *source)
 {
@@ -49,7 +43,7 @@ cs_lazy_disks_can (const CsDisk *disk, json_object *source)
     return false;
   if (xml == NULL || !is_aside (disk))
     return true;
-  if (disk->backing_file != NULL && !is_file_name (disk->backing_file))
+  if (disk->backing_file != NULL && cs_disk_file_has_protocol (disk->backing_file))
     return false;
   bool is_link = lstat (disk->filename, &st) == 0 && S_ISLNK (st.st_mode);
   return !is_link && cs_source_xml_can_overlay (xml, disk->filename, disk->format);
