@@ -3,8 +3,8 @@
  *
  *   pause-tool METHOD ROUNDS PAUSE-BETWEEN DIRECTORY QMP-SOCKET...
  *
- * METHOD: floor, together, live, stopped, background (pause-tool.h).  PAUSE-BETWEEN in ms.
- * Prints a line per round: the longest time, in us, from the common start to a VM's end. */
+ * METHOD: floor, together, live, stopped, background, loadvm, reload (pause-tool.h).  PAUSE-BETWEEN
+ * in ms. Prints a line per round: the longest time, in us, from the common start to a VM's end. */
 #include "config.h"
 
 #include "bench/pause-tool.h"
@@ -14,8 +14,8 @@
 #include <stdlib.h>
 
 static const CsPauseMethod *const methods[] = {
-  &cs_pause_floor,   &cs_pause_floor_together, &cs_pause_live,
-  &cs_pause_stopped, &cs_pause_background,     &cs_pause_loadvm,
+  &cs_pause_floor,      &cs_pause_floor_together, &cs_pause_live,   &cs_pause_stopped,
+  &cs_pause_background, &cs_pause_loadvm,         &cs_pause_reload,
 };
 
 /* immutable once the threads run */
@@ -99,7 +99,8 @@ main (int argc, char **argv)
   if (argc < 6 || (method = find_method (argv[1])) == NULL || !parse_number (argv[2], &rounds)
       || !parse_number (argv[3], &interval))
     {
-      fputs ("usage: pause-tool floor|together|live|stopped|background|loadvm ROUNDS MS DIRECTORY "
+      fputs ("usage: pause-tool floor|together|live|stopped|background|loadvm|reload ROUNDS MS "
+             "DIRECTORY "
              "QMP-SOCKET...\n",
              stderr);
       return 2;

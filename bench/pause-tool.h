@@ -32,6 +32,10 @@ extern const CsPauseMethod cs_pause_floor, cs_pause_floor_together;
  * background-snapshot. */
 extern const CsPauseMethod cs_pause_live, cs_pause_stopped, cs_pause_background;
 
+/* snapshot-load of its own device state, cont: the least that a way back in place can do.  The VM
+ * stands before it, and nothing is done about memory and disks. */
+extern const CsPauseMethod cs_pause_reload;
+
 /* savevm, a second of running, loadvm: its last pause is the way back. */
 extern const CsPauseMethod cs_pause_loadvm;
 

@@ -33,6 +33,7 @@
 #define PAGE CS_PAGE_SIZE_HOST
 #define N_REGIONS 1024
 #define N_ENTRIES 4096
+#define TABLE (512 * (guint64)PAGE) /* bytes that one page table maps (x86-64) */
 
 #define ENTRY_PRESENT (G_GUINT64_CONSTANT (1) << 63)
 #define ENTRY_SWAPPED (G_GUINT64_CONSTANT (1) << 62)
@@ -213,6 +214,16 @@ cs_pagemap_is_registered (CsPagemap *pagemap, guint64 address)
   return ioctl (pagemap->fd, PAGEMAP_SCAN, &argument) == 1;
 }
 
+/* Reads the entries of pages from @at on, at most to @end; how many, 0: not known. */
+static gsize
+read_entries (CsPagemap *pagemap, guint64 at, guint64 end)
+{
+  gsize wanted = MIN ((end - at) / PAGE, (guint64)N_ENTRIES);
+  ssize_t got = pread (pagemap->fd, pagemap->entries, wanted * sizeof (guint64),
+                       (off_t)(at / PAGE * sizeof (guint64)));
+  return got > 0 ? (gsize)got / sizeof (guint64) : 0;
+}
+
 /* Enters those pages of a region without present ones that are in swap or have come back since:
  * all but markers and empty entries. */
 static void
@@ -220,15 +231,12 @@ enter_swapped (CsPagemap *pagemap, const struct page_region *region, Sink *sink)
 {
   for (guint64 at = region->start; at < region->end;)
     {
-      gsize wanted = MIN ((region->end - at) / PAGE, (guint64)N_ENTRIES);
-      ssize_t got = pread (pagemap->fd, pagemap->entries, wanted * sizeof (guint64),
-                           (off_t)(at / PAGE * sizeof (guint64)));
-      if (got < (ssize_t)sizeof (guint64))
+      gsize n = read_entries (pagemap, at, region->end);
+      if (n == 0)
         {
           enter (sink, at, region->end); /* not known: rather too many */
           return;
         }
-      gsize n = (gsize)got / sizeof (guint64);
       for (gsize i = 0; i < n; i++, at += PAGE)
         {
           guint64 entry = pagemap->entries[i];
@@ -259,4 +267,34 @@ cs_pagemap_resident (CsPagemap *pagemap, CsRange range, CsBitmap *resident, GErr
                       .func = enter_resident,
                       .data = &sink };
   return walk_range (pagemap, range, &walk, error);
+}
+
+bool
+cs_pagemap_resident_among (CsPagemap *pagemap, CsRange range, const CsBitmap *candidates,
+                           CsBitmap *resident, GError **error)
+{
+  Sink sink = { resident, range.start };
+  guint64 first, count;
+  for (guint64 at = 0; cs_bitmap_next_run (candidates, at, &first, &count); at = first + count)
+    {
+      guint64 start = range.start + first * PAGE;
+      const struct page_region region = { .start = start, .end = start + count * PAGE };
+      enter_swapped (pagemap, &region, &sink);
+    }
+  return cs_pagemap_check_alive (pagemap, error);
+}
+
+bool
+cs_pagemap_with_table (CsPagemap *pagemap, CsRange range, CsBitmap *pages, GError **error)
+{
+  Sink sink = { pages, range.start };
+  const guint64 end = range.start + range.length;
+  for (guint64 at = range.start, next; at < end; at = next)
+    {
+      next = MIN ((at / TABLE + 1) * TABLE, end);
+      if (read_entries (pagemap, at, at + PAGE) == 1
+          && (pagemap->entries[0] & (ENTRY_PRESENT | ENTRY_SWAPPED)))
+        enter (&sink, at, next);
+    }
+  return cs_pagemap_check_alive (pagemap, error);
 }

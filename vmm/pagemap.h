@@ -45,4 +45,14 @@ bool cs_pagemap_is_registered (CsPagemap *pagemap, guint64 address);
  * mapped to the zero page, nor the markers that protection leaves on untouched pages. */
 bool cs_pagemap_resident (CsPagemap *pagemap, CsRange range, CsBitmap *resident, GError **error);
 
+/* The same of @candidates alone (of pages counted from range.start), by reading their entries: for
+ * few pages many times as fast.  Those mapped to the zero page are entered as well. */
+bool cs_pagemap_resident_among (CsPagemap *pagemap, CsRange range, const CsBitmap *candidates,
+                                CsBitmap *resident, GError **error);
+
+/* ORs into @pages those of @range that have a page table for certain.  Where one went as a whole,
+ * a scan need not report the pages as written, though they read as zero (Linux 6.18 does; nothing
+ * documents it).  Looks at one entry per table. */
+bool cs_pagemap_with_table (CsPagemap *pagemap, CsRange range, CsBitmap *pages, GError **error);
+
 #endif

@@ -117,7 +117,7 @@ static bool
 load_devices (CsRollback *rollback, GError **error)
 {
   rollback->touched = true;
-  return cs_fault_point ("rollback-devices", error) && cs_rollback_devices_load (rollback, error);
+  return cs_fault_point ("rollback-devices", error) && cs_device_load_run (rollback->devices, error);
 }
 
 static bool

@@ -5,7 +5,6 @@
 #include "vmm/rollback-pages-private.h"
 
 #include "common/error.h"
-#include "vmm/lazy-mapping.h"
 
 #include <errno.h>
 #include <string.h>
@@ -63,10 +62,6 @@ bool
 cs_rollback_find_read (pid_t pid, const CsRamBlock *block, const CsBitmap *candidates,
                        CsBitmap *found, GError **error)
 {
-  CsMappingKind kind;
-  if (!cs_mapping_kind (pid, block->host, block->used_length, &kind, NULL)
-      || kind == CS_MAPPING_ANONYMOUS)
-    return true;
   Look look = { .pid = pid, .block = block, .found = found };
   guint64 first, count;
   for (guint64 at = 0; cs_bitmap_next_run (candidates, at, &first, &count); at = first + count)

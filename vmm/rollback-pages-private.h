@@ -10,6 +10,7 @@ typedef struct
   guint index;        /* in the tracker, once that is known */
   guint volume;       /* of the target */
   bool tracked;       /* before the rollback */
+  bool anonymous;     /* not a file's memory */
   bool looked;        /* for pages that were discarded and read */
   bool whole;         /* nothing is known about what changed */
   CsBitmap *differs;  /* between the images; with what was carried over */
@@ -45,8 +46,7 @@ cs_rollback_block (const CsRollbackPages *pages, guint i)
   return &g_array_index (pages->blocks, CsRollbackBlock, i);
 }
 
-/* Adds to @found those of @candidates, pages of @block that are mapped, that hold only zeros, where
- * the block is a file's. */
+/* Adds to @found those of @candidates, pages of @block that are mapped, that hold only zeros. */
 bool cs_rollback_find_read (pid_t pid, const CsRamBlock *block, const CsBitmap *candidates,
                             CsBitmap *found, GError **error);
 

@@ -6,10 +6,12 @@
  *   dirty      written since B: what earlier scans consumed (carried) and the tracker's scan
  *   differs    B and T are not known to be the same there: from their maps, not from RAM
  *   discarded  given back to the host since by the balloon or free page reporting: reads as zero,
- *              though T (equal to B there) is not zero.  The tracker need not report those (a page
- *              table that went as a whole leaves no trace; shared memory keeps its markers), so
- *              what T has and QEMU's page tables do not counts as discarded.  In shared memory a
- *              page may be there without being mapped: it is then written for nothing.
+ *              though T (equal to B there) is not zero.  In anonymous memory these count as written
+ *              (of those whose page table went as a whole Linux 6.18 says so, but nothing documents
+ *              it: they are looked at).  Memory in a file keeps its markers and need not report
+ *              them: what T has and QEMU's page tables do not counts as discarded.  A page may be
+ *              there without being mapped: it is then written for nothing.  To walk all of the
+ *              tables takes four times as long as to look what was written.
  *
  * One kind is left: a page of memory in a file that was discarded and then only read is mapped,
  * clean and zero.  Reading the first word of all clean mapped pages of a file finds those; this
@@ -41,6 +43,7 @@
 #include "vmm/rollback-pages-private.h"
 
 #include "common/error.h"
+#include "vmm/lazy-mapping.h"
 
 #include <errno.h>
 #include <string.h>
@@ -118,7 +121,8 @@ find_differences (CsRollbackPages *pages, CsRollbackBlock *block)
 }
 
 static bool
-add_block (CsRollbackPages *pages, const CsRamBlock *info, GError **error)
+add_block (CsRollbackPages *pages, const CsRamBlock *info, const CsMappings *mappings,
+           GError **error)
 {
   guint64 count = info->used_length / CS_PAGE_SIZE;
   CsRollbackBlock block = { .info = info };
@@ -140,6 +144,8 @@ add_block (CsRollbackPages *pages, const CsRamBlock *info, GError **error)
   block.scratch = cs_bitmap_new (count);
   block.other = cs_bitmap_new (count);
   block.tracked = find_tracked (pages->options.tracker, &block);
+  block.anonymous =
+      cs_mappings_kind (mappings, info->host, info->used_length) == CS_MAPPING_ANONYMOUS;
   find_differences (pages, &block);
   g_array_append_val (pages->blocks, block);
   return true;
@@ -170,6 +176,9 @@ read_tables (CsRollbackPages *pages, GError **error)
 CsRollbackPages *
 cs_rollback_pages_new (const CsRollbackPagesOptions *options, GError **error)
 {
+  g_autoptr (CsMappings) mappings = cs_mappings_read (options->pid, error);
+  if (mappings == NULL)
+    return NULL;
   g_autoptr (CsRollbackPages) pages = g_new0 (CsRollbackPages, 1);
   pages->options = *options;
   pages->blocks = g_array_new (FALSE, FALSE, sizeof (CsRollbackBlock));
@@ -187,7 +196,7 @@ cs_rollback_pages_new (const CsRollbackPagesOptions *options, GError **error)
     }
   pages->staging = staging;
   for (guint i = 0; i < options->blocks->len; i++)
-    if (!add_block (pages, g_ptr_array_index (options->blocks, i), error))
+    if (!add_block (pages, g_ptr_array_index (options->blocks, i), mappings, error))
       return NULL;
   return read_tables (pages, error) ? g_steal_pointer (&pages) : NULL;
 }
@@ -210,30 +219,60 @@ keep_placed (CsRollbackPages *pages, const CsRollbackBlock *block, CsBitmap *set
   cs_bitmap_and_not (set, missing);
 }
 
-/* Adds what was discarded, takes out what is zero already. */
+/* Which of @candidates are mapped; of a file's memory, all that are. */
 static bool
-adjust_for_missing (CsRollbackPages *pages, CsRollbackBlock *block, GError **error)
+find_mapped (CsRollbackPages *pages, const CsRollbackBlock *block, const CsBitmap *candidates,
+             CsBitmap *mapped, GError **error)
 {
   CsTracker *tracker = pages->options.tracker;
-  CsBitmap *mapped = block->other, *set = block->scratch;
   cs_bitmap_clear (mapped);
-  if (!cs_tracker_mapped (tracker, block->index, mapped, error))
-    return false;
+  return block->anonymous
+             ? cs_tracker_mapped_among (tracker, block->index, candidates, mapped, error)
+             : cs_tracker_mapped (tracker, block->index, mapped, error);
+}
+
+/* Adds what was discarded. */
+static bool
+add_discarded (CsRollbackPages *pages, CsRollbackBlock *block, GError **error)
+{
+  CsBitmap *set = block->scratch, *mapped = block->other;
   cs_bitmap_copy (set, block->nonzero);
-  cs_bitmap_and_not (set, mapped);
   cs_bitmap_and_not (set, block->todo);
+  if (block->anonymous)
+    {
+      CsBitmap *reported = block->other;
+      cs_bitmap_clear (reported);
+      if (!cs_tracker_with_table (pages->options.tracker, block->index, reported, error))
+        return false;
+      cs_bitmap_and_not (set, reported);
+    }
+  if (!find_mapped (pages, block, set, mapped, error))
+    return false;
+  cs_bitmap_and_not (set, mapped);
   keep_placed (pages, block, set);
   cs_bitmap_or (block->todo, set);
+  return true;
+}
 
+/* Takes out what is zero already.  What find_mapped found of a file's memory will do. */
+static bool
+leave_zero (CsRollbackPages *pages, CsRollbackBlock *block, GError **error)
+{
+  CsBitmap *set = block->scratch, *mapped = block->other;
   cs_bitmap_copy (set, block->todo);
   cs_bitmap_and_not (set, block->nonzero);
-  cs_bitmap_and_not (set, mapped);
   if (pages->options.lazy != NULL || cs_bitmap_count (set) == 0)
     return true;
-  /* Of a file there may be more than is mapped. */
-  if (!cs_tracker_resident (tracker, block->index, mapped, error))
+  if (block->anonymous && !find_mapped (pages, block, set, mapped, error))
     return false;
   cs_bitmap_and_not (set, mapped);
+  /* Of a file there may be more than is mapped. */
+  if (!block->anonymous && cs_bitmap_count (set) > 0)
+    {
+      if (!cs_tracker_resident (pages->options.tracker, block->index, mapped, error))
+        return false;
+      cs_bitmap_and_not (set, mapped);
+    }
   cs_bitmap_and_not (block->todo, set);
   return true;
 }
@@ -250,14 +289,14 @@ compute (CsRollbackPages *pages, CsRollbackBlock *block, bool tracked, GError **
       cs_bitmap_or (block->todo, block->differs);
       cs_bitmap_or (block->todo, block->written);
     }
-  return !tracked || adjust_for_missing (pages, block, error);
+  return !tracked || (add_discarded (pages, block, error) && leave_zero (pages, block, error));
 }
 
 /* Once is enough: see the top. */
 static bool
 look_for_read (CsRollbackPages *pages, CsRollbackBlock *block, GError **error)
 {
-  if (block->looked || !block->tracked || block->whole)
+  if (block->looked || !block->tracked || block->whole || block->anonymous)
     return true;
   block->looked = true;
   cs_bitmap_clear (block->other);

@@ -124,6 +124,20 @@ prepare_disks (CsRollback *rollback, GError **error)
   return rollback->disk_rollback != NULL;
 }
 
+static bool
+prepare_devices (CsRollback *rollback, GError **error)
+{
+  g_autoptr (GBytes) devices =
+      cs_image_read_bytes (rollback->target, rollback->document->device_volume, error);
+  if (devices == NULL)
+    return false;
+  CsDeviceLoadOptions options = { .machine = rollback->document->machine,
+                                  .blocks = rollback->blocks,
+                                  .devices = devices };
+  rollback->devices = cs_device_load_new (rollback->monitor, &options, error);
+  return rollback->devices != NULL;
+}
+
 /* The disks find no node of ours in QEMU yet; last comes what is overtaken by what the guest does.
  */
 bool
@@ -132,8 +146,7 @@ cs_rollback_prepare (CsRollback *rollback, GError **error)
   if (!cs_rollback_check_cancelled (rollback, error) || !cs_rollback_check_devices (rollback, error)
       || !prepare_tracker (rollback, error) || !open_base (rollback, error)
       || !prepare_pages (rollback, error) || !prepare_disks (rollback, error)
-      || !cs_rollback_devices_prepare (rollback, error)
-      || !cs_rollback_check_cancelled (rollback, error))
+      || !prepare_devices (rollback, error) || !cs_rollback_check_cancelled (rollback, error))
     return false;
   rollback->network = cs_rollback_network_new (cs_monitor_pid (rollback->monitor), error);
   return rollback->network != NULL && read_ahead (rollback, error);

@@ -1,21 +1,14 @@
 /* What the files of a rollback share: rollback.c, rollback-check.c, rollback-prepare.c,
- * rollback-devices.c, rollback-apply.c. */
+ * rollback-apply.c. */
 #ifndef CS_VMM_ROLLBACK_PRIVATE_H
 #define CS_VMM_ROLLBACK_PRIVATE_H
 
+#include "vmm/device-load.h"
 #include "vmm/disk-rollback.h"
 #include "vmm/restore-document.h"
 #include "vmm/rollback-network.h"
 #include "vmm/rollback-pages.h"
 #include "vmm/rollback.h"
-
-/* The image of the device state, in QEMU. */
-typedef struct
-{
-  gint64 fdset; /* -1: none */
-  bool node;    /* it has the node */
-  bool job;     /* it may have the job */
-} CsRollbackDevices;
 
 struct CsRollback
 {
@@ -39,7 +32,7 @@ struct CsRollback
   CsImage *base;     /* of what the memory was equal to; may be the target; NULL: not known */
   CsHeldPages *held; /* content of the target */
   CsRollbackPages *pages;
-  CsRollbackDevices devices;
+  CsDeviceLoad *devices;
   CsDiskRollback *disk_rollback;
   CsRollbackNetwork *network;
   char *bitmap;    /* of the disks afterwards; NULL: no disks */
@@ -72,12 +65,6 @@ bool cs_rollback_check_blocks (const CsRollback *rollback, GPtrArray *blocks, GE
 bool cs_rollback_check_disks (const CsRollback *rollback, GPtrArray *disks, GError **error);
 /* VM running: QEMU stops it for a millisecond. */
 bool cs_rollback_check_devices (CsRollback *rollback, GError **error);
-
-/* rollback-devices.c */
-bool cs_rollback_devices_prepare (CsRollback *rollback, GError **error);
-/* VM stopped. */
-bool cs_rollback_devices_load (CsRollback *rollback, GError **error);
-void cs_rollback_devices_remove (CsRollback *rollback);
 
 /* rollback-apply.c: the VM runs again, nothing was written. */
 bool cs_rollback_undo_stop (CsRollback *rollback, GError **error);

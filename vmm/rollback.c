@@ -108,7 +108,6 @@ cs_rollback_new (CsVm *vm, json_object *document, const CsRollbackOptions *optio
   rollback->pause_deadline = options->pause_deadline;
   rollback->touched = options->standing;
   rollback->document = parsed;
-  rollback->devices.fdset = -1;
   g_mutex_init (&rollback->lock);
   if (open_images (rollback, error) && check_vm (rollback, error))
     return rollback;
@@ -136,8 +135,7 @@ cs_rollback_free (CsRollback *rollback)
     g_warning ("cannot resume VM '%s': %s", rollback->vm->ref->name, error->message);
   if (!rollback->touched)
     undo_pages (rollback);
-  if (rollback->monitor != NULL)
-    cs_rollback_devices_remove (rollback);
+  cs_device_load_free (rollback->devices);
   cs_disk_rollback_free (rollback->disk_rollback);
   cs_rollback_network_free (rollback->network);
   cs_rollback_pages_free (rollback->pages);

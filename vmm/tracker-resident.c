@@ -149,3 +149,23 @@ cs_tracker_mapped (CsTracker *tracker, guint i, CsBitmap *mapped, GError **error
   return cs_pagemap_resident (tracker->pagemap, cs_tracked_range (block), mapped, error)
          || cs_tracker_prefix (tracker, block, error);
 }
+
+bool
+cs_tracker_mapped_among (CsTracker *tracker, guint i, const CsBitmap *candidates, CsBitmap *mapped,
+                         GError **error)
+{
+  const CsRamBlock *block = &cs_tracker_get (tracker, i)->block;
+  g_assert (cs_bitmap_size (mapped) == cs_tracked_pages (block));
+  return cs_pagemap_resident_among (tracker->pagemap, cs_tracked_range (block), candidates, mapped,
+                                    error)
+         || cs_tracker_prefix (tracker, block, error);
+}
+
+bool
+cs_tracker_with_table (CsTracker *tracker, guint i, CsBitmap *pages, GError **error)
+{
+  const CsRamBlock *block = &cs_tracker_get (tracker, i)->block;
+  g_assert (cs_bitmap_size (pages) == cs_tracked_pages (block));
+  return cs_pagemap_with_table (tracker->pagemap, cs_tracked_range (block), pages, error)
+         || cs_tracker_prefix (tracker, block, error);
+}

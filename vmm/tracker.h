@@ -67,6 +67,13 @@ bool cs_tracker_resident (CsTracker *tracker, guint i, CsBitmap *resident, GErro
  * @mapped: never one that it has discarded since.  A page of a file that is there without being
  * mapped may be missing. */
 bool cs_tracker_mapped (CsTracker *tracker, guint i, CsBitmap *mapped, GError **error);
+/* The same of @candidates alone; may enter pages of anonymous memory that were only read and are
+ * zero. */
+bool cs_tracker_mapped_among (CsTracker *tracker, guint i, const CsBitmap *candidates,
+                              CsBitmap *mapped, GError **error);
+/* Anonymous memory: ORs into @pages those of block @i that a scan reports as written for certain if
+ * they were discarded. */
+bool cs_tracker_with_table (CsTracker *tracker, guint i, CsBitmap *pages, GError **error);
 
 /* Copies pages of QEMU's memory: the @n runs of @runs of block @i, one after the
  * other, into @buffer.  process_vm_readv, batched; never populates pages that

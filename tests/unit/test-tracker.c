@@ -475,6 +475,12 @@ START_TEST (discarded_pages_are_seen_when_used_again)
   puppet_store_every (puppet, 0, PUPPET_PAGES, 1, 1);
   set_blocks (puppet->blocks);
   puppet_discard (puppet, 1024, 512);
+  if (_i == PUPPET_ANONYMOUS || _i == PUPPET_HUGE)
+    {
+      g_autoptr (CsBitmap) certain = look (cs_tracker_with_table, 0);
+      ck_assert_uint_eq (cs_bitmap_count (certain), PUPPET_PAGES - 512);
+      ck_assert (!cs_bitmap_test (certain, 1024) && !cs_bitmap_test (certain, 1535));
+    }
   g_autoptr (CsBitmap) found = look (cs_tracker_scan, 0);
   if (_i != PUPPET_SHARED_MEMFD && _i != PUPPET_PRIVATE_MEMFD)
     ck_assert_uint_eq (cs_bitmap_count (found), 512);
@@ -482,6 +488,29 @@ START_TEST (discarded_pages_are_seen_when_used_again)
   g_autoptr (CsBitmap) again = look (cs_tracker_scan, 0);
   ck_assert_uint_eq (cs_bitmap_count (again), 1);
   ck_assert (cs_bitmap_test (again, 1100));
+  tear_down ();
+}
+END_TEST
+
+START_TEST (few_pages_are_looked_at_alone)
+{
+  g_autoptr (GError) error = NULL;
+  if (_i == PUPPET_HUGETLB || !set_up (_i))
+    return;
+  puppet_store_every (puppet, 0, 2000, 2, 1);
+  set_blocks (puppet->blocks);
+  puppet_discard (puppet, 100, 10);
+  g_autoptr (CsBitmap) candidates = cs_bitmap_new (PUPPET_PAGES);
+  g_autoptr (CsBitmap) mapped = cs_bitmap_new (PUPPET_PAGES);
+  cs_bitmap_set_range (candidates, 90, 40);
+  cs_bitmap_set_range (candidates, 1998, 4);
+  ck_assert (cs_tracker_mapped_among (tracker, 0, candidates, mapped, &error));
+  for (guint64 page = 0; page < PUPPET_PAGES; page++)
+    {
+      bool there = _i == PUPPET_HUGE || (page % 2 == 0 && page < 2000);
+      there = there && (page < 100 || page >= 110) && cs_bitmap_test (candidates, page);
+      ck_assert (cs_bitmap_test (mapped, page) == there);
+    }
   tear_down ();
 }
 END_TEST
@@ -523,6 +552,7 @@ main (void)
   tcase_add_loop_test (tests, pages_in_swap_keep_their_state, 0, PUPPET_KINDS);
   tcase_add_loop_test (tests, copies_many_runs, 0, PUPPET_KINDS);
   tcase_add_loop_test (tests, discarded_pages_are_seen_when_used_again, 0, PUPPET_KINDS);
+  tcase_add_loop_test (tests, few_pages_are_looked_at_alone, 0, PUPPET_KINDS);
   tcase_add_test (tests, a_scan_that_fails_halfway_loses_nothing);
   tcase_add_test (tests, a_process_that_ended_is_not_clean);
   tcase_add_test (tests, blocks_come_go_and_move);

@@ -1,10 +1,11 @@
-/* The device state of a rollback: put into QEMU as an image, loaded in the pause, taken out. */
 #include "config.h"
+
+#include "vmm/device-load.h"
 
 #include "common/error.h"
 #include "common/fd.h"
 #include "vmm/disk-private.h"
-#include "vmm/rollback-private.h"
+#include "vmm/ramblock.h"
 #include "vmm/stream.h"
 #include "vmm/vmstate-image.h"
 
@@ -12,33 +13,36 @@
 #define JOB CS_DISK_PREFIX "load"
 #define FDSET CS_DISK_PREFIX "vmstate"
 
+struct CsDeviceLoad
+{
+  CsMonitor *monitor;
+  gint64 fdset; /* in QEMU; -1: none */
+  bool node;    /* QEMU has the node */
+  bool job;     /* it may have the job */
+};
+
 /* ---- the image ---- */
 
 /* All blocks are listed, no page is there. */
 static bool
 write_stream (int fd, void *user_data, GError **error)
 {
-  const CsRollback *rollback = user_data;
-  g_autoptr (CsStream) stream = cs_stream_new (fd, rollback->document->machine);
-  g_autoptr (GBytes) devices =
-      cs_image_read_bytes (rollback->target, rollback->document->device_volume, error);
-  if (devices == NULL)
-    return false;
-  for (guint i = 0; i < rollback->blocks->len; i++)
+  const CsDeviceLoadOptions *options = user_data;
+  g_autoptr (CsStream) stream = cs_stream_new (fd, options->machine);
+  for (guint i = 0; i < options->blocks->len; i++)
     {
-      const CsRamBlock *block = g_ptr_array_index (rollback->blocks, i);
+      const CsRamBlock *block = g_ptr_array_index (options->blocks, i);
       cs_stream_add_block (stream, block->name, block->used_length);
     }
-  return cs_stream_begin (stream, error)
-         && cs_stream_end (stream, g_bytes_get_data (devices, NULL), g_bytes_get_size (devices),
-                           error);
+  gsize length;
+  const void *devices = g_bytes_get_data (options->devices, &length);
+  return cs_stream_begin (stream, error) && cs_stream_end (stream, devices, length, error);
 }
 
 static bool
-add_node (CsRollback *rollback, GError **error)
+add_node (CsDeviceLoad *load, GError **error)
 {
-  g_autofree char *filename =
-      g_strdup_printf ("/dev/fdset/%" G_GINT64_FORMAT, rollback->devices.fdset);
+  g_autofree char *filename = g_strdup_printf ("/dev/fdset/%" G_GINT64_FORMAT, load->fdset);
   json_object *arguments = cs_json_strings ("driver", "qcow2", "node-name", NODE, NULL);
   json_object *cache = json_object_new_object ();
   json_object_object_add (arguments, "file",
@@ -46,19 +50,21 @@ add_node (CsRollback *rollback, GError **error)
   /* `stop` flushes every node: what is thrown away anyhow must not make a pause longer. */
   json_object_object_add (cache, "no-flush", json_object_new_boolean (true));
   json_object_object_add (arguments, "cache", cache);
-  rollback->devices.node =
-      cs_monitor_execute (rollback->monitor, "blockdev-add", arguments, NULL, error);
-  return rollback->devices.node;
+  load->node = cs_monitor_execute (load->monitor, "blockdev-add", arguments, NULL, error);
+  return load->node;
 }
 
-bool
-cs_rollback_devices_prepare (CsRollback *rollback, GError **error)
+CsDeviceLoad *
+cs_device_load_new (CsMonitor *monitor, const CsDeviceLoadOptions *options, GError **error)
 {
-  cs_autofd int fd = cs_vmstate_image_make (write_stream, rollback, error);
+  CsDeviceLoadOptions copy = *options;
+  cs_autofd int fd = cs_vmstate_image_make (write_stream, &copy, error);
   if (fd < 0)
-    return false;
-  rollback->devices.fdset = cs_monitor_add_fd (rollback->monitor, fd, FDSET, error);
-  return rollback->devices.fdset >= 0 && add_node (rollback, error);
+    return NULL;
+  g_autoptr (CsDeviceLoad) load = g_new0 (CsDeviceLoad, 1);
+  load->monitor = monitor;
+  load->fdset = cs_monitor_add_fd (monitor, fd, FDSET, error);
+  return load->fdset >= 0 && add_node (load, error) ? g_steal_pointer (&load) : NULL;
 }
 
 /* ---- loading ---- */
@@ -107,9 +113,9 @@ check_job (CsMonitor *monitor, GError **error)
 }
 
 bool
-cs_rollback_devices_load (CsRollback *rollback, GError **error)
+cs_device_load_run (CsDeviceLoad *load, GError **error)
 {
-  CsMonitor *monitor = rollback->monitor;
+  CsMonitor *monitor = load->monitor;
   json_object *arguments =
       cs_json_strings ("job-id", JOB, "tag", CS_VMSTATE_TAG, "vmstate", NODE, NULL);
   json_object *devices = json_object_new_array ();
@@ -117,7 +123,7 @@ cs_rollback_devices_load (CsRollback *rollback, GError **error)
   json_object_object_add (arguments, "devices", devices);
   bool done;
   cs_monitor_forget_events (monitor);
-  rollback->devices.job = true;
+  load->job = true;
   return cs_monitor_execute (monitor, "snapshot-load", arguments, NULL, error)
          && wait_concluded (monitor, &done, error) && (done || check_job (monitor, error));
 }
@@ -126,16 +132,17 @@ cs_rollback_devices_load (CsRollback *rollback, GError **error)
 
 /* Errors: QEMU is gone, and all with it; or what is left is taken out by cs_disks_cleanup. */
 void
-cs_rollback_devices_remove (CsRollback *rollback)
+cs_device_load_free (CsDeviceLoad *load)
 {
-  CsMonitor *monitor = rollback->monitor;
-  CsRollbackDevices *devices = &rollback->devices;
-  if (devices->job)
+  if (load == NULL)
+    return;
+  CsMonitor *monitor = load->monitor;
+  if (load->job)
     cs_monitor_execute (monitor, "job-dismiss", cs_json_strings ("id", JOB, NULL), NULL, NULL);
-  if (devices->node)
+  if (load->node)
     cs_monitor_execute (monitor, "blockdev-del", cs_json_strings ("node-name", NODE, NULL), NULL,
                         NULL);
-  if (devices->fdset >= 0)
-    cs_monitor_remove_fdset (monitor, devices->fdset, NULL);
-  *devices = (CsRollbackDevices){ .fdset = -1 };
+  if (load->fdset >= 0)
+    cs_monitor_remove_fdset (monitor, load->fdset, NULL);
+  g_free (load);
 }
