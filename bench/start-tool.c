@@ -77,7 +77,8 @@ start (gpointer data)
   g_autoptr (GError) error = NULL;
   vm->monitor =
       cs_launch_qemu ((const char *const *)vm->argv->pdata, "/", vm->socket, vm->log, &error);
-  check (vm->monitor != NULL && (vm->migration == NULL || load (vm, &error)), vm, error);
+  bool good = vm->monitor != NULL && (vm->migration == NULL || load (vm, &error));
+  check (good, vm, error);
   vm->took = g_get_monotonic_time () - vm->begin;
   return NULL;
 }
@@ -93,7 +94,8 @@ parse (Vm *vm, const char *text, const char *directory, guint number, bool resto
   if (equals == NULL)
     equals = text + strlen (text);
   vm->socket = g_strndup (text, (gsize)(equals - text));
-  check (g_file_get_contents (*equals ? equals + 1 : "", &content, &length, &error), vm, error);
+  bool read = g_file_get_contents (*equals ? equals + 1 : "", &content, &length, &error);
+  check (read, vm, error);
   vm->argv = g_ptr_array_new_with_free_func (g_free);
   for (const char *at = content; at < content + length; at += strlen (at) + 1)
     g_ptr_array_add (vm->argv, g_strdup (at));
