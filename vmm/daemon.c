@@ -198,8 +198,8 @@ typedef struct
   bool warned;
 } FillWatch;
 
-/* The end of filling stops the VM for a moment: who would resume it should we be killed?  A VM that
- * its user has paused is not ours to resume: *@added is false. */
+/* Who would resume a VM that we stop for a moment, should we be killed?  One that its user has
+ * paused is not ours to resume: *@added is false. */
 static bool
 journal_pause (CsJournal *journal, CsVm *vm, CsMonitor *monitor, bool *added, GError **error)
 {
@@ -212,20 +212,34 @@ journal_pause (CsJournal *journal, CsVm *vm, CsMonitor *monitor, bool *added, GE
   return *added || !running;
 }
 
-/* @error is needed. */
+/* @func stops the VM. */
 static bool
-finish_memory (const FillWatch *watch, CsRestore *restore, GError **error)
+journalled (const FillWatch *watch, CsRestore *restore,
+            bool (*func) (CsRestore *restore, GError **error), GError **error)
 {
   CsVm *vm = watch->vm;
   CsJournal *journal = watch->daemon->journal;
   CsMonitor *monitor = cs_restore_monitor (restore);
   bool added;
-  bool finished = journal_pause (journal, vm, monitor, &added, error)
-                  && cs_restore_finish (restore, NULL, error);
+  bool done = journal_pause (journal, vm, monitor, &added, error) && func (restore, error);
   if (added && cs_monitor_make_run (monitor, NULL))
     cs_journal_remove (journal, "pause", vm->ref);
+  return done;
+}
+
+static bool
+finish_restore (CsRestore *restore, GError **error)
+{
+  return cs_restore_finish (restore, NULL, error);
+}
+
+/* @error is needed. */
+static bool
+finish_memory (const FillWatch *watch, CsRestore *restore, GError **error)
+{
+  bool finished = journalled (watch, restore, finish_restore, error);
   if (!finished)
-    g_warning ("VM '%s': its memory is not complete: %s", vm->ref->name, (*error)->message);
+    g_warning ("VM '%s': its memory is not complete: %s", watch->vm->ref->name, (*error)->message);
   return finished;
 }
 
@@ -290,8 +304,13 @@ commit_disks (gpointer data, GError **error)
 static bool
 step_disks_task (gpointer data, GError **error)
 {
-  CsRestore *restore = cs_vm_filling (data);
-  return restore == NULL || cs_restore_step_disks (restore, error);
+  const FillWatch *watch = data;
+  CsRestore *restore = cs_vm_filling (watch->vm);
+  if (restore == NULL)
+    return true;
+  return cs_restore_step_disks (restore, error)
+         && (!cs_restore_disks_want_stop (restore)
+             || journalled (watch, restore, cs_restore_change_over_disks, error));
 }
 
 /* A job that has the VM claimed comes first; a failure (of the store, of libvirt) may pass. */
@@ -302,7 +321,7 @@ step_disks (FillWatch *watch)
   g_autoptr (GError) error = NULL;
   if (cs_vm_claim_briefly (vm, "filling its disks", NULL))
     {
-      bool ok = cs_worker_run (vm->worker, step_disks_task, vm, &error);
+      bool ok = cs_worker_run (vm->worker, step_disks_task, watch, &error);
       cs_vm_release (vm);
       if (!ok && !watch->warned)
         g_warning ("%s; trying again", error->message);

@@ -4,11 +4,22 @@
  * does what QEMU is told to do for a bare one.  The domain is started with the overlay as its disk
  * (source-xml-disks.c), FILE being without its name already; its persistent definition says nothing
  * of that.  When the image is filled, a block copy of libvirt's (shallow: what the overlay has of
- * its own; with synchronous writes) brings to it what the guest wrote.  The copy's destination is
+ * its own) brings to it what the guest wrote.  The copy's destination is
  * the <disk> as it was, so that after the pivot the live XML is as it was, but for the numbers of
  * nodes (index), which differ from start to start; the backing images of a qcow2 one libvirt finds
  * in its header.  QEMU does not have the image open before: we write it through a server of our
  * own, as for an eager restore (disk-fill.h).
+ *
+ * A raw image: with synchronous writes, so that it is whole as soon as the copy is ready, takes its
+ * name then, and the domain changes over.
+ *
+ * An image above a backing image: libvirt opens that at the pivot only, so until then nothing below
+ * the destination is there.  The copy itself writes whole clusters; a synchronous write of
+ * a part of one that the image does not have yet would leave zeros around it, where the backing
+ * image has content.  So the guest's writes go to the overlay alone, and the domain stands while
+ * the copy ends, the domain changes over and the image takes its name (tens of milliseconds):
+ * overlay and image are the same from the first of these steps to the last, whoever is
+ * killed between.
  *
  * libvirt opens the image by its path FILE, which is a symbolic link for that moment, and again
  * when a copy is given up: then libvirt gives it its owner back.  Where the domain ends during a
@@ -73,15 +84,21 @@ get_disk (const CsLazyAside *aside, virDomainPtr domain, CsSourceCopy *copy, GEr
 }
 
 static bool
+is_above (const CsLazyAside *aside)
+{
+  return aside->disk.form->backing_file != NULL;
+}
+
+static bool
 start_copy (CsLazyAside *aside, virDomainPtr domain, const char *disk, GError **error)
 {
+  guint flags = VIR_DOMAIN_BLOCK_COPY_SHALLOW | VIR_DOMAIN_BLOCK_COPY_REUSE_EXT
+                | VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB;
+  if (!is_above (aside))
+    flags |= VIR_DOMAIN_BLOCK_COPY_SYNCHRONOUS_WRITES;
   if (!cs_fault_point ("disk-mirror", error) || !cs_lazy_aside_link (aside, error))
     return false;
-  aside->begun = virDomainBlockCopy (domain, aside->overlay, disk, NULL, 0,
-                                     VIR_DOMAIN_BLOCK_COPY_SHALLOW | VIR_DOMAIN_BLOCK_COPY_REUSE_EXT
-                                         | VIR_DOMAIN_BLOCK_COPY_TRANSIENT_JOB
-                                         | VIR_DOMAIN_BLOCK_COPY_SYNCHRONOUS_WRITES)
-                 == 0;
+  aside->begun = virDomainBlockCopy (domain, aside->overlay, disk, NULL, 0, flags) == 0;
   bool ok = aside->begun
             || cs_libvirt_set_error (error, "disk '%s' cannot be filled", aside->disk.form->name);
   cs_lazy_aside_unlink (aside);
@@ -100,25 +117,35 @@ finish (CsLazyAside *aside, bool *complete, GError **error)
 }
 
 static bool
+pivot (const CsLazyAside *aside, virDomainPtr domain, GError **error)
+{
+  return virDomainBlockJobAbort (domain, aside->overlay, VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT) == 0
+         || cs_libvirt_set_error (error, "disk '%s' cannot be given its image",
+                                  aside->disk.form->name);
+}
+
+/* NULL: QEMU does not have it. */
+static const char *
+find_image (const CsLazyAsideLook *look, GError **error)
+{
+  const char *image = image_node (look);
+  if (image == NULL)
+    g_set_error (error, CS_ERROR, CS_ERROR_STATE, "disk '%s': QEMU does not have '%s'",
+                 look->aside->disk.form->name, look->aside->path);
+  return image;
+}
+
+/* Every write is in both images. */
+static bool
 change_over (const CsLazyAsideLook *look, virDomainPtr domain, const char *overlay, bool *complete,
              GError **error)
 {
   CsLazyAside *aside = look->aside;
-  const char *image = image_node (look);
-  if (image == NULL)
-    {
-      g_set_error (error, CS_ERROR, CS_ERROR_STATE, "disk '%s': QEMU does not have '%s'",
-                   aside->disk.form->name, aside->path);
-      return false;
-    }
-  if (!cs_fault_point ("disk-name", error) || !cs_lazy_aside_take_name (aside, error)
-      || !cs_fault_point ("disk-pivot", error)
-      || !cs_lazy_aside_copy_bitmaps (look, overlay, image, error))
-    return false;
-  if (virDomainBlockJobAbort (domain, aside->overlay, VIR_DOMAIN_BLOCK_JOB_ABORT_PIVOT) == 0)
-    return finish (aside, complete, error);
-  return cs_libvirt_set_error (error, "disk '%s' cannot be given its image",
-                               aside->disk.form->name);
+  const char *image = find_image (look, error);
+  return image != NULL && cs_fault_point ("disk-name", error)
+         && cs_lazy_aside_take_name (aside, error) && cs_fault_point ("disk-pivot", error)
+         && cs_lazy_aside_copy_bitmaps (look, overlay, image, error) && pivot (aside, domain, error)
+         && finish (aside, complete, error);
 }
 
 static bool
@@ -134,7 +161,7 @@ step_fill (CsLazyAside *aside, virDomainPtr domain, const char *disk, GError **e
 /* The guest still works on the overlay, whose node is @overlay. */
 static bool
 step_overlay (const CsLazyAsideLook *look, virDomainPtr domain, const char *overlay, bool *complete,
-              GError **error)
+              bool *waits, GError **error)
 {
   CsLazyAside *aside = look->aside;
   CsSourceCopy copy;
@@ -146,8 +173,9 @@ step_overlay (const CsLazyAsideLook *look, virDomainPtr domain, const char *over
   /* We were killed, or the copy failed, before the domain changed over. */
   if (cs_lazy_aside_is_named (aside) && !cs_lazy_aside_drop_name (aside, error))
     return false;
+  *waits = copy == CS_SOURCE_COPY_READY && is_above (aside);
   if (copy == CS_SOURCE_COPY_READY)
-    return change_over (look, domain, overlay, complete, error);
+    return *waits || change_over (look, domain, overlay, complete, error);
   if (copy != CS_SOURCE_COPY_NONE)
     return true;
   if (!aside->begun)
@@ -158,17 +186,47 @@ step_overlay (const CsLazyAsideLook *look, virDomainPtr domain, const char *over
 
 bool
 cs_lazy_aside_step_domain (CsLazyAside *aside, CsMonitor *monitor, virDomainPtr domain,
-                           bool *complete, GError **error)
+                           bool *complete, bool *waits, GError **error)
 {
   g_auto (CsLazyAsideLook) look = { .aside = aside, .monitor = monitor };
-  *complete = false;
+  *complete = *waits = false;
   if (!cs_lazy_aside_look (&look, error))
     return false;
   const char *overlay = find_node (&look, "qcow2", aside->overlay);
   if (overlay != NULL)
-    return step_overlay (&look, domain, overlay, complete, error);
+    return step_overlay (&look, domain, overlay, complete, waits, error);
   /* Without either it was taken out: the image gets the rest when QEMU has ended. */
   return image_node (&look) == NULL || finish (aside, complete, error);
+}
+
+bool
+cs_lazy_aside_settle_domain (CsLazyAside *aside, CsMonitor *monitor, bool *complete, GError **error)
+{
+  g_auto (CsLazyAsideLook) look = { .aside = aside, .monitor = monitor };
+  if (!cs_lazy_aside_look (&look, error))
+    return false;
+  return find_node (&look, "qcow2", aside->overlay) != NULL || image_node (&look) == NULL
+         || finish (aside, complete, error);
+}
+
+bool
+cs_lazy_aside_change_over_domain (CsLazyAside *aside, CsMonitor *monitor, virDomainPtr domain,
+                                  bool *complete, GError **error)
+{
+  g_auto (CsLazyAsideLook) look = { .aside = aside, .monitor = monitor };
+  if (!cs_lazy_aside_look (&look, error))
+    return false;
+  const char *overlay = find_node (&look, "qcow2", aside->overlay);
+  const char *image = overlay != NULL ? find_image (&look, error) : NULL;
+  if (overlay == NULL)
+    return true;
+  if (image == NULL || !cs_fault_point ("disk-pivot", error)
+      || !cs_lazy_aside_copy_bitmaps (&look, overlay, image, error)
+      || !cs_lazy_aside_link (aside, error))
+    return false;
+  bool done = pivot (aside, domain, error);
+  cs_lazy_aside_unlink (aside);
+  return done && cs_fault_point ("disk-name", error) && finish (aside, complete, error);
 }
 
 void

@@ -33,7 +33,8 @@
  * if QEMU or we end before the device has changed over.  Where the name is, is therefore all that a
  * restarted clusnapd needs: while FILE.clusnap-fill is there the overlay is the disk, without it
  * FILE is.  (A node that QEMU opened with auto-read-only, as -drive does, is opened by its name
- * again when the job begins: for that moment FILE is a symbolic link.)
+ * again when the job begins: for that moment FILE is a symbolic link.)  A qcow2 image of a domain
+ * takes it while the domain stands, when both are the same (lazy-aside-libvirt.c).
  *
  * Then the image gets the overlay's dirty bitmaps, in one transaction.
  *
@@ -92,11 +93,18 @@ bool cs_lazy_aside_insert (CsLazyAside *aside, const char *backing, CsMonitor *m
                            bool *complete, GError **error);
 
 /* Looks how far it is and goes on; begins no export unless @may_export.  *@complete: the image is
- * at its path, nothing of ours is left.  Of a domain: the second one. */
+ * at its path, nothing of ours is left.  Of a domain: the second one; *@waits:
+ * cs_lazy_aside_change_over_domain comes next. */
 bool cs_lazy_aside_step (CsLazyAside *aside, CsMonitor *monitor, bool may_export, bool *complete,
                          GError **error);
 bool cs_lazy_aside_step_domain (CsLazyAside *aside, CsMonitor *monitor, virDomainPtr domain,
-                                bool *complete, GError **error);
+                                bool *complete, bool *waits, GError **error);
+/* The domain stands (no matter who has stopped it), and goes on with the image. */
+bool cs_lazy_aside_change_over_domain (CsLazyAside *aside, CsMonitor *monitor, virDomainPtr domain,
+                                       bool *complete, GError **error);
+/* After a crash: where the domain has changed over already the image takes its name. */
+bool cs_lazy_aside_settle_domain (CsLazyAside *aside, CsMonitor *monitor, bool *complete,
+                                  GError **error);
 /* Whether it uses QEMU's only NBD server. */
 bool cs_lazy_aside_is_exporting (const CsLazyAside *aside);
 /* Ends the job (of a domain: one that is ready) and the export.  A raw image goes on being filled,

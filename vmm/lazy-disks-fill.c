@@ -256,7 +256,7 @@ step_aside (Look *look, guint i, GError **error)
     return true;
   if (look->domain != NULL)
     return cs_lazy_aside_step_domain (disk->aside, look->monitor, look->domain, &disk->complete,
-                                      error);
+                                      &disk->waits, error);
   return cs_lazy_aside_step (disk->aside, look->monitor, may_export, &disk->complete, error);
 }
 
@@ -295,6 +295,46 @@ cs_lazy_disks_step (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
   if (!look_begin (&look, error) || !step_all (&look, error))
     return false;
   cs_lazy_disks_check_complete (lazy);
+  return true;
+}
+
+bool
+cs_lazy_disks_want_stop (const CsLazyDisks *lazy)
+{
+  for (guint i = 0; i < lazy->disks->len; i++)
+    if (((const CsLazyDisk *)lazy->disks->pdata[i])->waits)
+      return true;
+  return false;
+}
+
+/* One disk only, for a short stop: the next step finds the others still waiting. */
+bool
+cs_lazy_disks_change_over (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
+{
+  g_auto (Look) look = { .lazy = lazy, .monitor = monitor };
+  CsLazyDisk *next = NULL;
+  for (guint i = lazy->disks->len; i-- > 0;)
+    {
+      CsLazyDisk *disk = lazy->disks->pdata[i];
+      next = disk->waits ? disk : next;
+      disk->waits = false;
+    }
+  return next == NULL
+         || (find_domain (&look, error)
+             && cs_lazy_aside_change_over_domain (next->aside, monitor, look.domain,
+                                                  &next->complete, error));
+}
+
+bool
+cs_lazy_disks_settle (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
+{
+  for (guint i = 0; i < lazy->disks->len; i++)
+    {
+      CsLazyDisk *disk = lazy->disks->pdata[i];
+      if (lazy->uri != NULL && disk->aside != NULL && !disk->complete
+          && !cs_lazy_aside_settle_domain (disk->aside, monitor, &disk->complete, error))
+        return false;
+    }
   return true;
 }
 
@@ -353,7 +393,7 @@ cs_lazy_disks_hold (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
     {
       CsLazyDisk *disk = lazy->disks->pdata[i];
       g_autofree char *id = g_strdup_printf (JOB, i);
-      disk->begun = false;
+      disk->begun = disk->waits = false;
       if (disk->aside != NULL)
         {
           if (look.domain != NULL)

@@ -15,6 +15,7 @@ typedef struct
   CsDisk *form;       /* of one with: */
   CsLazyAside *aside; /* NULL: a stream job fills it in its place */
   bool complete;
+  bool waits; /* for the VM to stand */
   bool begun; /* its job, which nobody has held since */
   bool told;  /* that the job has failed */
 } CsLazyDisk;

@@ -26,7 +26,8 @@
  *   overlay, or not copy back as they were: shared, transient, no hard disk, below a filter, or a
  *   symbolic link;
  * - those of a libvirt domain whose backing image is no file (a clone's, which reads from our
- *   server): after libvirt's copy content was missing (why is not known), and how to reconnect;
+ *   server): libvirt opens that anew at the end of its copy, and does not see in the image's header
+ *   that QEMU is to wait for a server that is started again;
  * - block devices, which cannot be without a name.
  *
  * Threads: one owner (the VM's worker); progress and is_complete: any. */
@@ -79,6 +80,12 @@ void cs_lazy_disks_keep (CsLazyDisks *lazy);
 /* Looks how far the jobs are; begins those that do not run; ends server and root when all is
  * copied. */
 bool cs_lazy_disks_step (CsLazyDisks *lazy, CsMonitor *monitor, GError **error);
+/* Whether some disk can go on only while the VM stands: change_over. */
+bool cs_lazy_disks_want_stop (const CsLazyDisks *lazy);
+/* VM stopped, for tens of milliseconds: one of them does.  Where it fails the disk is as it was. */
+bool cs_lazy_disks_change_over (CsLazyDisks *lazy, CsMonitor *monitor, GError **error);
+/* A clusnapd that was killed may have stopped the VM for that: before it runs again. */
+bool cs_lazy_disks_settle (CsLazyDisks *lazy, CsMonitor *monitor, GError **error);
 /* Ends the jobs, which leaves the disks as they are.  Of a domain it first waits for those that
  * copy what the guest wrote meanwhile. */
 bool cs_lazy_disks_hold (CsLazyDisks *lazy, CsMonitor *monitor, GError **error);

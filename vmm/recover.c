@@ -250,8 +250,13 @@ resume_one (gpointer data, GError **error)
   g_autoptr (CsMonitor) own = cs_vm_filling (vm) ? NULL : cs_vm_ref_connect (vm->ref, error);
   CsMonitor *monitor = own != NULL ? own : cs_vm_monitor (vm);
   bool running = true;
-  if (monitor == NULL || !cs_monitor_status (monitor, &running, NULL, error)
-      || (!running && !cs_monitor_cont (monitor, error)))
+  if (monitor == NULL || !cs_monitor_status (monitor, &running, NULL, error))
+    return false;
+  g_autoptr (GError) unsettled = NULL;
+  if (!running && cs_vm_filling (vm) != NULL
+      && !cs_restore_settle_disks (cs_vm_filling (vm), &unsettled))
+    g_warning ("VM '%s': %s", vm->ref->name, unsettled->message);
+  if (!running && !cs_monitor_cont (monitor, error))
     return false;
   /* It ran before the one before us could say so. */
   cs_pause_priority_drop (cs_monitor_pid (monitor));

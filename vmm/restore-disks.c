@@ -195,6 +195,39 @@ cs_restore_step_disks (CsRestore *restore, GError **error)
 }
 
 bool
+cs_restore_disks_want_stop (CsRestore *restore)
+{
+  return restore->lazy_disks != NULL && cs_lazy_disks_want_stop (restore->lazy_disks);
+}
+
+bool
+cs_restore_change_over_disks (CsRestore *restore, GError **error)
+{
+  bool running;
+  CsMonitor *monitor = restore->monitor;
+  g_autoptr (GError) problem = NULL;
+  cs_restore_flush_disks (restore);
+  if (!cs_monitor_status (monitor, &running, NULL, error)
+      || (running && !cs_monitor_stop (monitor, error)))
+    return false;
+  gint64 since = g_get_monotonic_time ();
+  bool ok = cs_lazy_disks_change_over (restore->lazy_disks, monitor, error);
+  bool resumed = !running || cs_monitor_cont (monitor, ok ? error : &problem);
+  if (running)
+    restore->times.micro_pause = MAX (restore->times.micro_pause, g_get_monotonic_time () - since);
+  if (!ok || !resumed)
+    g_prefix_error (error, "VM '%s': ", restore->document->name);
+  return ok && resumed;
+}
+
+bool
+cs_restore_settle_disks (CsRestore *restore, GError **error)
+{
+  return restore->lazy_disks == NULL
+         || cs_lazy_disks_settle (restore->lazy_disks, restore->monitor, error);
+}
+
+bool
 cs_restore_complete_disks (CsRestore *restore, GError **error)
 {
   if (restore->lazy_disks == NULL || cs_lazy_disks_is_complete (restore->lazy_disks)

@@ -55,6 +55,12 @@ bool cs_restore_is_filled (CsRestore *restore);
  * and then, goes on with them.  */
 bool cs_restore_disks_are_filling (CsRestore *restore);
 bool cs_restore_step_disks (CsRestore *restore, GError **error);
+/* After a step: whether disks go on only while the VM stands; stops it for tens of milliseconds and
+ * lets it run again (one that its user has paused stays so).  The caller has it in the journal. */
+bool cs_restore_disks_want_stop (CsRestore *restore);
+bool cs_restore_change_over_disks (CsRestore *restore, GError **error);
+/* The VM stands, as a clusnapd that was killed has left it: before it runs again. */
+bool cs_restore_settle_disks (CsRestore *restore, GError **error);
 /* QEMU has ended: lazy disks get the rest. */
 bool cs_restore_complete_disks (CsRestore *restore, GError **error);
 /* Before a capture: QEMU allows none while a disk is being filled.  The next step goes on. */
