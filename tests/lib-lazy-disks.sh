@@ -10,6 +10,7 @@
 #   same_as_reference TEXT         it is what is in the files, which are local
 #   own_of FILE                    what a qcow2 image holds of its own, in MiB
 #   is_thin FILE MIB               that was MIB before, and is not much more
+#   domains_are_lost               they end, and no file of theirs goes
 #   clusnapd_ends_at POINT [COMMAND...]   it crashes there, COMMAND is run while there is none, another one begins and fills
 
 # shellcheck source=tests/lib-faults.sh
@@ -94,6 +95,13 @@ is_thin() {
     local own
     own=$(own_of "$1")
     [ "$own" -le $(($2 + 24)) ] || fail "'$1' is not thin any more: $2 MiB of its own before, now $own"
+}
+
+domains_are_lost() {
+    local domain
+    for domain in $(domain_names); do
+        [ "$(virsh_system domstate "$domain")" = "shut off" ] || virsh_system destroy "$domain" >/dev/null
+    done
 }
 
 # The guest may wait for memory until the next one runs.

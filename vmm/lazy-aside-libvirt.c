@@ -28,11 +28,14 @@
  * As for a bare QEMU, where the name is tells what to do, with one case more: a copy that somebody
  * pivots without us, or while we are restarted, leaves the guest on an image without a name.  So
  * the overlay being gone out of QEMU and FILE's node being there means that the image is the disk.
+ * So does, without QEMU, that there is an image without a name and no overlay's file.
  *
- * Not done: while the image is filled, before the copy, no job of libvirt's runs, and it lets the
- * domain be saved, migrated, or given an external snapshot.  A saved state then names the overlay,
- * which is gone after the end (`virsh save-image-edit` puts FILE there); above an external snapshot
- * the copy waits until that is committed. */
+ * Not done: a guest that writes to a disk above a backing image faster than QEMU copies keeps the
+ * copy from being ready, and goes on working on the overlay; and while the image is filled, before
+ * the copy, no job of libvirt's runs, and it lets the domain be saved, migrated, or given an
+ * external snapshot.  A saved state then names the overlay, which is gone after the end (`virsh
+ * save-image-edit` puts FILE there); above an external snapshot the copy waits until that is
+ * committed. */
 #include "config.h"
 
 #include "vmm/lazy-aside-private.h"
@@ -226,6 +229,9 @@ cs_lazy_aside_change_over_domain (CsLazyAside *aside, CsMonitor *monitor, virDom
     return false;
   bool done = pivot (aside, domain, error);
   cs_lazy_aside_unlink (aside);
+  /* From now on it lacks what the guest writes: nobody is to take it for the disk. */
+  if (done)
+    unlink (aside->overlay);
   return done && cs_fault_point ("disk-name", error) && finish (aside, complete, error);
 }
 

@@ -102,7 +102,7 @@ bool cs_lazy_aside_step_domain (CsLazyAside *aside, CsMonitor *monitor, virDomai
 /* The domain stands (no matter who has stopped it), and goes on with the image. */
 bool cs_lazy_aside_change_over_domain (CsLazyAside *aside, CsMonitor *monitor, virDomainPtr domain,
                                        bool *complete, GError **error);
-/* After a crash: where the domain has changed over already the image takes its name. */
+/* Where the domain has changed over already the image takes its name. */
 bool cs_lazy_aside_settle_domain (CsLazyAside *aside, CsMonitor *monitor, bool *complete,
                                   GError **error);
 /* Whether it uses QEMU's only NBD server. */

@@ -387,7 +387,9 @@ cs_lazy_disks_hold (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
   g_auto (Look) look = { .lazy = lazy, .monitor = monitor };
   if (g_atomic_int_get (&lazy->complete))
     return true;
-  if (!find_domain (&look, error) || (look.domain != NULL && !wait_for_copies (monitor, error)))
+  if (!find_domain (&look, error)
+      || (look.domain != NULL
+          && (!cs_lazy_disks_settle (lazy, monitor, error) || !wait_for_copies (monitor, error))))
     return false;
   for (guint i = 0; i < lazy->disks->len; i++)
     {

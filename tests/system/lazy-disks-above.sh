@@ -25,13 +25,6 @@ done
 domains_check --wait-progress 20
 lazy_begin clusnap_cluster_of_domains
 
-lose_all() {
-    local domain
-    for domain in $(domain_names); do
-        [ "$(virsh_system domstate "$domain")" = "shut off" ] || virsh_system destroy "$domain" >/dev/null
-    done
-}
-
 all_run() {
     local domain
     for domain in $(domain_names); do
@@ -51,14 +44,19 @@ whole() {
 
 for round in $(test_parts "1 2" "3 4 5 6"); do
     note "round $round"
-    lose_all
+    domains_are_lost
     clusnap -q restore c one >/dev/null
     whole "round $round"
 done
 
+note "not lazily"
+domains_are_lost
+clusnap -q restore c one --eager >/dev/null
+whole "eager"
+
 restored_lazily() {
     fill_stops
-    lose_all
+    domains_are_lost
     clusnap -q restore c one --no-wait >/dev/null
     all_lazy "$1"
 }
@@ -83,11 +81,11 @@ for point in $(test_parts "disk-name" "disk-mirror disk-pivot disk-finish"); do
         virsh_system suspend "$domain" >/dev/null
     done
     reference
-    clusnapd_ends_at "$point" lose_all
+    clusnapd_ends_at "$point" domains_are_lost
     same_as_reference "both at $point"
 done
 
-note "a snapshot while the guests' writes are copied, and a rollback"
+note "a snapshot and a rollback while the guests' writes are copied, and when a disk has changed over without its name"
 restored_lazily two
 arm disk-pivot:error
 sleep 2
@@ -95,8 +93,12 @@ clusnap -q snapshot create c two >/dev/null
 sleep 1
 clusnap -q rollback c two >/dev/null
 domains_check --wait-progress 20
+arm disk-name:error
+sleep 1
+clusnap -q snapshot create c three >/dev/null
+domains_check --wait-progress 20
 fill_goes_on
 whole "rolled back"
-lose_all
+domains_are_lost
 clusnap -q restore c two >/dev/null
 whole "the snapshot in between"

@@ -15,13 +15,6 @@ for i in 0 1; do
 done
 lazy_begin clusnap_cluster_of_domains
 
-lose_all() {
-    local domain
-    for domain in $(domain_names); do
-        [ "$(virsh_system domstate "$domain")" = "shut off" ] || virsh_system destroy "$domain" >/dev/null
-    done
-}
-
 # Without what differs from start to start.
 disks_xml() {
     virsh_system dumpxml "$1" | sed -n '/<disk/,/<\/disk>/p' | sed "s/ index='[0-9]*'//"
@@ -54,7 +47,7 @@ owners() {
 # restored_lazily SNAPSHOT: and not filled.
 restored_lazily() {
     fill_stops
-    lose_all
+    domains_are_lost
     clusnap -q restore c "$1" --no-wait >/dev/null
     all_lazy "$1"
     domains_check --wait-progress 20
@@ -70,7 +63,7 @@ stand() {
 }
 
 note "restored, and filled"
-lose_all
+domains_are_lost
 owners >"$tmp/owners"
 own_before=$(own_of "$cluster_directory/0.disk2.qcow2")
 sha256sum "$cluster_directory"/*.disk2.backing >"$tmp/backing.sum"
@@ -98,7 +91,7 @@ fill_goes_on
 disks_are_local "clusnapd was killed"
 as_before
 domains_check --wait-progress 20
-lose_all
+domains_are_lost
 clusnap restore c two
 disks_are_local "the snapshot taken between"
 as_before
@@ -130,7 +123,7 @@ as_before
 domains_check --wait-progress 20
 clusnap -q rollback c four >/dev/null
 domains_check --wait-progress 20
-lose_all
+domains_are_lost
 clusnap restore c four
 disks_are_local "the snapshot while raw disks were copied"
 domains_check --wait-progress 20
@@ -150,7 +143,7 @@ for point in $(test_parts "disk-mirror disk-name" "disk-write disk-pivot disk-fi
     stand
     arm "$point:error"
     sleep 2
-    lose_all
+    domains_are_lost
     fill_goes_on
     same_as_reference "$point"
     owners | cmp - "$tmp/owners" || fail "the files have other owners ($point): $(owners)"
@@ -160,7 +153,7 @@ for point in $(test_parts "disk-pivot" "disk-write disk-mirror disk-name disk-fi
     note "clusnapd is killed and the domains end at $point"
     restored_lazily one
     stand
-    clusnapd_ends_at "$point" lose_all
+    clusnapd_ends_at "$point" domains_are_lost
     same_as_reference "$point"
 done
 
