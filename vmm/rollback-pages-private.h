@@ -1,4 +1,5 @@
-/* What rollback-pages.c (which pages) and rollback-write.c (writing them) share. */
+/* What rollback-pages.c (which pages), rollback-discarded.c and rollback-write.c (writing them)
+ * share. */
 #ifndef CS_VMM_ROLLBACK_PAGES_PRIVATE_H
 #define CS_VMM_ROLLBACK_PAGES_PRIVATE_H
 
@@ -45,6 +46,12 @@ cs_rollback_block (const CsRollbackPages *pages, guint i)
 {
   return &g_array_index (pages->blocks, CsRollbackBlock, i);
 }
+
+/* rollback-discarded.c, into block->todo, which holds what was written and what differs; use
+ * block->scratch and ->other.  VM stopped, or as an estimate.  Adds what was discarded: */
+bool cs_rollback_add_discarded (CsRollbackPages *pages, CsRollbackBlock *block, GError **error);
+/* After that: takes out what is zero already. */
+bool cs_rollback_leave_zero (CsRollbackPages *pages, CsRollbackBlock *block, GError **error);
 
 /* Adds to @found those of @candidates, pages of @block that are mapped, that hold only zeros. */
 bool cs_rollback_find_read (pid_t pid, const CsRamBlock *block, const CsBitmap *candidates,

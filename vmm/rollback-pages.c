@@ -203,80 +203,6 @@ cs_rollback_pages_new (const CsRollbackPagesOptions *options, GError **error)
 
 /* ---- the set ---- */
 
-/* Takes out of @set what a restore that is still filling has not put yet. */
-static void
-keep_placed (CsRollbackPages *pages, const CsRollbackBlock *block, CsBitmap *set)
-{
-  CsLazy *lazy = pages->options.lazy;
-  if (lazy == NULL)
-    return;
-  g_autoptr (CsBitmap) placed = cs_bitmap_new (cs_bitmap_size (set));
-  g_autoptr (CsBitmap) missing = cs_bitmap_new (cs_bitmap_size (set));
-  if (!cs_lazy_get_placed (lazy, block->info->name, placed))
-    return;
-  cs_bitmap_or (missing, set);
-  cs_bitmap_and_not (missing, placed);
-  cs_bitmap_and_not (set, missing);
-}
-
-/* Which of @candidates are mapped; of a file's memory, all that are. */
-static bool
-find_mapped (CsRollbackPages *pages, const CsRollbackBlock *block, const CsBitmap *candidates,
-             CsBitmap *mapped, GError **error)
-{
-  CsTracker *tracker = pages->options.tracker;
-  cs_bitmap_clear (mapped);
-  return block->anonymous
-             ? cs_tracker_mapped_among (tracker, block->index, candidates, mapped, error)
-             : cs_tracker_mapped (tracker, block->index, mapped, error);
-}
-
-/* Adds what was discarded. */
-static bool
-add_discarded (CsRollbackPages *pages, CsRollbackBlock *block, GError **error)
-{
-  CsBitmap *set = block->scratch, *mapped = block->other;
-  cs_bitmap_copy (set, block->nonzero);
-  cs_bitmap_and_not (set, block->todo);
-  if (block->anonymous)
-    {
-      CsBitmap *reported = block->other;
-      cs_bitmap_clear (reported);
-      if (!cs_tracker_with_table (pages->options.tracker, block->index, reported, error))
-        return false;
-      cs_bitmap_and_not (set, reported);
-    }
-  if (!find_mapped (pages, block, set, mapped, error))
-    return false;
-  cs_bitmap_and_not (set, mapped);
-  keep_placed (pages, block, set);
-  cs_bitmap_or (block->todo, set);
-  return true;
-}
-
-/* Takes out what is zero already.  What find_mapped found of a file's memory will do. */
-static bool
-leave_zero (CsRollbackPages *pages, CsRollbackBlock *block, GError **error)
-{
-  CsBitmap *set = block->scratch, *mapped = block->other;
-  cs_bitmap_copy (set, block->todo);
-  cs_bitmap_and_not (set, block->nonzero);
-  if (pages->options.lazy != NULL || cs_bitmap_count (set) == 0)
-    return true;
-  if (block->anonymous && !find_mapped (pages, block, set, mapped, error))
-    return false;
-  cs_bitmap_and_not (set, mapped);
-  /* Of a file there may be more than is mapped. */
-  if (!block->anonymous && cs_bitmap_count (set) > 0)
-    {
-      if (!cs_tracker_resident (pages->options.tracker, block->index, mapped, error))
-        return false;
-      cs_bitmap_and_not (set, mapped);
-    }
-  cs_bitmap_and_not (block->todo, set);
-  return true;
-}
-
 /* From what was written. */
 static bool
 compute (CsRollbackPages *pages, CsRollbackBlock *block, bool tracked, GError **error)
@@ -289,7 +215,9 @@ compute (CsRollbackPages *pages, CsRollbackBlock *block, bool tracked, GError **
       cs_bitmap_or (block->todo, block->differs);
       cs_bitmap_or (block->todo, block->written);
     }
-  return !tracked || (add_discarded (pages, block, error) && leave_zero (pages, block, error));
+  return !tracked
+         || (cs_rollback_add_discarded (pages, block, error)
+             && cs_rollback_leave_zero (pages, block, error));
 }
 
 /* Once is enough: see the top. */
