@@ -308,9 +308,10 @@ step_disks_task (gpointer data, GError **error)
   CsRestore *restore = cs_vm_filling (watch->vm);
   if (restore == NULL)
     return true;
-  return cs_restore_step_disks (restore, error)
-         && (!cs_restore_disks_want_stop (restore)
-             || journalled (watch, restore, cs_restore_change_over_disks, error));
+  bool ok = cs_restore_step_disks (restore, error);
+  return (!cs_restore_disks_want_stop (restore)
+          || journalled (watch, restore, cs_restore_change_over_disks, ok ? error : NULL))
+         && ok;
 }
 
 /* A job that has the VM claimed comes first; a failure (of the store, of libvirt) may pass. */

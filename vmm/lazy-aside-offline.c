@@ -45,13 +45,6 @@ commit (CsLazyAside *aside, GError **error)
          || cs_error_set_errno (error, errno, "cannot flush '%s'", aside->fill_path);
 }
 
-/* It lacks nothing but its name. */
-static bool
-has_changed_over (const CsLazyAside *aside)
-{
-  return access (aside->overlay, F_OK) < 0 && errno == ENOENT;
-}
-
 bool
 cs_lazy_aside_finish_offline (CsLazyAside *aside, GError **error)
 {
@@ -59,7 +52,7 @@ cs_lazy_aside_finish_offline (CsLazyAside *aside, GError **error)
   const char *probe[] = { "info", "-f", "qcow2", aside->overlay, NULL };
   cs_lazy_aside_stop_fill (aside);
   g_clear_pointer (&aside->server, cs_disk_server_free);
-  if (!cs_lazy_aside_is_named (aside) && !has_changed_over (aside)
+  if (!cs_lazy_aside_is_named (aside) && !cs_lazy_aside_has_changed_over (aside)
       && !(run (aside, probe, error)
            && (g_atomic_int_get (&aside->state) == ASIDE_FILLED
                || cs_lazy_aside_write (aside, aside->fill_path, error))

@@ -43,6 +43,8 @@ struct CsLazyAside
 
 /* Whether the image has its name. */
 bool cs_lazy_aside_is_named (const CsLazyAside *aside);
+/* Whether it lacks nothing but that: the guest has left the overlay, which is gone. */
+bool cs_lazy_aside_has_changed_over (const CsLazyAside *aside);
 /* It takes its name, durably; EXISTS: somebody put another file there. */
 bool cs_lazy_aside_take_name (CsLazyAside *aside, GError **error);
 /* And loses it. */

@@ -133,6 +133,12 @@ cs_lazy_aside_is_named (const CsLazyAside *aside)
   return !is_there (aside->fill_path);
 }
 
+bool
+cs_lazy_aside_has_changed_over (const CsLazyAside *aside)
+{
+  return is_there (aside->fill_path) && !is_there (aside->overlay);
+}
+
 static bool
 move (const char *from, const char *to, GError **error)
 {

@@ -103,8 +103,7 @@ bool cs_lazy_aside_step_domain (CsLazyAside *aside, CsMonitor *monitor, virDomai
 bool cs_lazy_aside_change_over_domain (CsLazyAside *aside, CsMonitor *monitor, virDomainPtr domain,
                                        bool *complete, GError **error);
 /* Where the domain has changed over already the image takes its name. */
-bool cs_lazy_aside_settle_domain (CsLazyAside *aside, CsMonitor *monitor, bool *complete,
-                                  GError **error);
+bool cs_lazy_aside_settle_domain (CsLazyAside *aside, bool *complete, GError **error);
 /* Whether it uses QEMU's only NBD server. */
 bool cs_lazy_aside_is_exporting (const CsLazyAside *aside);
 /* Ends the job (of a domain: one that is ready) and the export.  A raw image goes on being filled,

@@ -248,6 +248,7 @@ step_aside (Look *look, guint i, GError **error)
       may_export =
           may_export && (other->aside == NULL || !cs_lazy_aside_is_exporting (other->aside));
     }
+  disk->waits = false;
   if (disk->complete)
     return true;
   if (!look_at_jobs (look->lazy, look->monitor, &fill, error))
@@ -260,21 +261,30 @@ step_aside (Look *look, guint i, GError **error)
   return cs_lazy_aside_step (disk->aside, look->monitor, may_export, &disk->complete, error);
 }
 
-/* One that fails does not keep the others.  Those aside first: they look at the nodes. */
+/* Those aside, or the others.  One that fails does not keep the rest. */
 static bool
-step_all (Look *look, GError **error)
+step_some (Look *look, bool aside, GError **error)
 {
   bool ok = true;
   guint n = look->lazy->disks->len, turn = look->lazy->turn;
-  for (guint aside = 2; aside-- > 0;)
-    for (guint k = 0; k < n; k++)
-      {
-        guint i = (turn + k) % n;
-        const CsLazyDisk *disk = look->lazy->disks->pdata[i];
-        if ((disk->aside != NULL) == (aside != 0))
-          ok = (aside ? step_aside : step_disk) (look, i, ok ? error : NULL) && ok;
-      }
+  for (guint k = 0; k < n; k++)
+    {
+      guint i = (turn + k) % n;
+      const CsLazyDisk *disk = look->lazy->disks->pdata[i];
+      if ((disk->aside != NULL) == aside)
+        ok = (aside ? step_aside : step_disk) (look, i, ok ? error : NULL) && ok;
+    }
   return ok;
+}
+
+/* Those aside first: they look at the nodes, also when the VM stands for one of them. */
+static bool
+step_all (Look *look, GError **error)
+{
+  bool ok = step_some (look, true, error);
+  if (cs_lazy_disks_want_stop (look->lazy))
+    return ok;
+  return step_some (look, false, ok ? error : NULL) && ok;
 }
 
 /* QEMU 10.0 may crash when it describes its nodes in the moment in which a job ends and its filter
@@ -302,8 +312,11 @@ bool
 cs_lazy_disks_want_stop (const CsLazyDisks *lazy)
 {
   for (guint i = 0; i < lazy->disks->len; i++)
-    if (((const CsLazyDisk *)lazy->disks->pdata[i])->waits)
-      return true;
+    {
+      const CsLazyDisk *disk = lazy->disks->pdata[i];
+      if (disk->waits && !disk->complete)
+        return true;
+    }
   return false;
 }
 
@@ -326,13 +339,13 @@ cs_lazy_disks_change_over (CsLazyDisks *lazy, CsMonitor *monitor, GError **error
 }
 
 bool
-cs_lazy_disks_settle (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
+cs_lazy_disks_settle (CsLazyDisks *lazy, GError **error)
 {
   for (guint i = 0; i < lazy->disks->len; i++)
     {
       CsLazyDisk *disk = lazy->disks->pdata[i];
       if (lazy->uri != NULL && disk->aside != NULL && !disk->complete
-          && !cs_lazy_aside_settle_domain (disk->aside, monitor, &disk->complete, error))
+          && !cs_lazy_aside_settle_domain (disk->aside, &disk->complete, error))
         return false;
     }
   return true;
@@ -389,7 +402,7 @@ cs_lazy_disks_hold (CsLazyDisks *lazy, CsMonitor *monitor, GError **error)
     return true;
   if (!find_domain (&look, error)
       || (look.domain != NULL
-          && (!cs_lazy_disks_settle (lazy, monitor, error) || !wait_for_copies (monitor, error))))
+          && (!cs_lazy_disks_settle (lazy, error) || !wait_for_copies (monitor, error))))
     return false;
   for (guint i = 0; i < lazy->disks->len; i++)
     {

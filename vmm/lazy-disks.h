@@ -85,7 +85,7 @@ bool cs_lazy_disks_want_stop (const CsLazyDisks *lazy);
 /* VM stopped, for tens of milliseconds: one of them does.  Where it fails the disk is as it was. */
 bool cs_lazy_disks_change_over (CsLazyDisks *lazy, CsMonitor *monitor, GError **error);
 /* Where that was done and its end was not (a clusnapd was killed, and the VM stands; a failure). */
-bool cs_lazy_disks_settle (CsLazyDisks *lazy, CsMonitor *monitor, GError **error);
+bool cs_lazy_disks_settle (CsLazyDisks *lazy, GError **error);
 /* Ends the jobs, which leaves the disks as they are.  Of a domain it first waits for those that
  * copy what the guest wrote meanwhile. */
 bool cs_lazy_disks_hold (CsLazyDisks *lazy, CsMonitor *monitor, GError **error);

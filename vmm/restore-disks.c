@@ -223,8 +223,7 @@ cs_restore_change_over_disks (CsRestore *restore, GError **error)
 bool
 cs_restore_settle_disks (CsRestore *restore, GError **error)
 {
-  return restore->lazy_disks == NULL
-         || cs_lazy_disks_settle (restore->lazy_disks, restore->monitor, error);
+  return restore->lazy_disks == NULL || cs_lazy_disks_settle (restore->lazy_disks, error);
 }
 
 bool
