@@ -117,7 +117,8 @@ static bool
 load_devices (CsRollback *rollback, GError **error)
 {
   rollback->touched = true;
-  return cs_fault_point ("rollback-devices", error) && cs_device_load_run (rollback->devices, error);
+  return cs_fault_point ("rollback-devices", error)
+         && cs_device_load_run (rollback->devices, error);
 }
 
 static bool
