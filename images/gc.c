@@ -24,9 +24,11 @@
  * Interrupted in 3, some garbage remains; in 4, the index lacks the row of the segment at hand
  * and adds its pages again on the next opening (index.c).
  *
- * Why an image just committed is safe: its writer used its segments until it was held, so
- * either step 2 saw the writer and left them alone, or it saw the image among the roots, or the
- * writer began after step 2 and could not refer to a condemned segment.
+ * Why an image just committed is safe: its writer uses its segments until it is held and there.
+ * Step 2 looks at the writers first and at the roots after that: either it saw the writer and
+ * leaves its segments alone, or it finds the image, or the writer began after step 2 and could not
+ * refer to a condemned segment.  The other way round an image that was held and not there yet when
+ * the roots were looked at, and whose writer had ended when the segments were, would lose them.
  *
  * Readers hold the version of a segment that they opened (segment.h); live pages are the same in
  * both. */
@@ -189,9 +191,9 @@ sort_images (Gc *gc, GPtrArray *images)
     }
 }
 
-/* The roots' lock is held. */
+/* The roots' lock is held.  @used: the writers' segments, before the roots were looked at. */
 static void
-sort_segments (Gc *gc)
+sort_segments (Gc *gc, GHashTable *used)
 {
   g_autoptr (GArray) segments = cs_segment_table_list (gc->store->segments);
   for (guint i = 0; i < segments->len; i++)
@@ -199,6 +201,8 @@ sort_segments (Gc *gc)
       const CsSegmentInfo *info = &g_array_index (segments, CsSegmentInfo, i);
       guint32 live = cs_liveness_count (gc->live, info->number);
       guint32 dead = info->pages > live ? info->pages - live : 0;
+      if (g_hash_table_contains (used, GUINT_TO_POINTER (info->number)))
+        continue;
       if (live == 0)
         g_array_append_val (gc->dead_segments, *info);
       else if (dead >= (info->pages + CS_GC_DEAD_SHARE - 1) / CS_GC_DEAD_SHARE && !info->damaged)
@@ -212,12 +216,13 @@ static bool
 condemn (Gc *gc, GPtrArray *images, GError **error)
 {
   cs_roots_lock (gc->store->roots);
+  g_autoptr (GHashTable) used = cs_packer_used_segments (gc->store->packer);
   g_autoptr (GPtrArray) ids = cs_roots_list (gc->store->roots);
   bool ok = mark_memory (gc, ids, error);
   if (ok)
     {
       sort_images (gc, images);
-      sort_segments (gc);
+      sort_segments (gc, used);
     }
   cs_roots_unlock (gc->store->roots);
   return ok;

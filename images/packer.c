@@ -493,6 +493,23 @@ is_used (CsPacker *packer, guint32 segment)
   return false;
 }
 
+GHashTable *
+cs_packer_used_segments (CsPacker *packer)
+{
+  GHashTable *used = g_hash_table_new (NULL, NULL);
+  g_mutex_lock (&packer->lock);
+  for (guint i = 0; i < packer->users->len; i++)
+    {
+      GHashTableIter iter;
+      gpointer segment;
+      g_hash_table_iter_init (&iter, ((CsPackerUser *)packer->users->pdata[i])->segments);
+      while (g_hash_table_iter_next (&iter, &segment, NULL))
+        g_hash_table_add (used, segment);
+    }
+  g_mutex_unlock (&packer->lock);
+  return used;
+}
+
 void
 cs_packer_condemn (CsPacker *packer, GArray *candidates, bool dry_run)
 {

@@ -49,6 +49,9 @@ void cs_packer_user_bytes (CsPackerUser *user, guint64 *bytes, guint64 *pages);
  * Failures are found by cs_packer_user_check. */
 void cs_packer_flush (CsPacker *packer);
 
+/* The numbers of all segments that a user's pages lie in, as a set. */
+GHashTable *cs_packer_used_segments (CsPacker *packer);
+
 /* Locks dedup out of the segments in @candidates (GArray of CsSegmentInfo; @dry_run: does
  * not), but takes those from it that a user's pages lie in.  cs_packer_pardon readmits one,
  * once the index tells the truth about it again. */

@@ -261,6 +261,77 @@ START_TEST (writers_in_progress_are_left_alone)
 }
 END_TEST
 
+/* A commit that is held up before its image is there, until garbage collection has looked for it
+ * the last time. */
+static struct
+{
+  const CsBackendVtable *real;
+  GThread *committer;
+  GMutex lock;
+  GCond changed;
+  bool publishing, go_on;
+  guint looks;
+} late;
+
+static bool
+publish_late (CsUpload *upload, bool replace, GError **error)
+{
+  if (g_str_has_prefix (upload->name, "images/"))
+    {
+      g_mutex_lock (&late.lock);
+      late.publishing = true;
+      g_cond_broadcast (&late.changed);
+      while (!late.go_on)
+        g_cond_wait (&late.changed, &late.lock);
+      g_mutex_unlock (&late.lock);
+    }
+  return late.real->publish (upload, replace, error);
+}
+
+static CsObject *
+open_late (CsBackend *backend, const char *name, GError **error)
+{
+  CsObject *object = late.real->open (backend, name, error);
+  if (object != NULL || !g_str_has_prefix (name, "images/") || ++late.looks != 2)
+    return object;
+  g_mutex_lock (&late.lock);
+  late.go_on = true;
+  g_cond_broadcast (&late.changed);
+  g_mutex_unlock (&late.lock);
+  g_thread_join (late.committer);
+  return NULL;
+}
+
+static gpointer
+commit_in_thread (gpointer data)
+{
+  commit (data);
+  return NULL;
+}
+
+START_TEST (an_image_that_is_just_being_published_is_kept)
+{
+  g_autoptr (CsStore) store = fixture_open (path);
+  CsBackendVtable vtable = *store->backend->vtable;
+  late.real = store->backend->vtable;
+  vtable.publish = publish_late;
+  vtable.open = open_late;
+  guint32 seeds[] = { 1, 2, 3 };
+  g_autofree char *id = fixture_write (store, NULL, seeds, 3, NULL);
+  store->backend->vtable = &vtable;
+  late.committer = g_thread_new ("commit", commit_in_thread, store);
+  g_mutex_lock (&late.lock);
+  while (!late.publishing)
+    g_cond_wait (&late.changed, &late.lock);
+  g_mutex_unlock (&late.lock);
+  ck_assert_uint_eq (collect (store, false).segments_removed, 0);
+  ck_assert_uint_eq (late.looks, 2);
+  store->backend->vtable = late.real;
+  fixture_name (store, "s1", id);
+  fixture_check (store, id, seeds, 3);
+}
+END_TEST
+
 static bool
 stop (guint64 done, guint64 total, void *data)
 {
@@ -443,6 +514,7 @@ main (void)
   tcase_add_test (cases, pins_and_open_images_keep);
   tcase_add_test (cases, what_was_just_committed_is_kept);
   tcase_add_test (cases, writers_in_progress_are_left_alone);
+  tcase_add_test (cases, an_image_that_is_just_being_published_is_kept);
   tcase_add_test (cases, it_can_be_stopped);
   tcase_add_test (cases, in_parallel_with_everything);
   tcase_add_loop_test (cases, random_work, 0, 6);
