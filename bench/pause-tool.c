@@ -100,8 +100,7 @@ main (int argc, char **argv)
       || !parse_number (argv[3], &interval))
     {
       fputs ("usage: pause-tool floor|together|live|stopped|background|loadvm|reload ROUNDS MS "
-             "DIRECTORY "
-             "QMP-SOCKET...\n",
+             "DIRECTORY QMP-SOCKET...\n",
              stderr);
       return 2;
     }

@@ -52,6 +52,14 @@ cs_lazy_aside_new (const CsLazyAsideDisk *disk, const char *path, GError **error
                                                    : NULL;
   if (left == NULL)
     return g_steal_pointer (&aside);
+  if (cs_lazy_aside_has_changed_over (aside))
+    {
+      g_set_error (error, CS_ERROR, CS_ERROR_EXISTS,
+                   "'%s' is the disk as its guest left it after a restore that was interrupted at "
+                   "its end: rename it to '%s' to keep it, or remove it to give it up",
+                   aside->fill_path, aside->path);
+      return NULL;
+    }
   g_set_error (error, CS_ERROR, CS_ERROR_EXISTS,
                "'%s' is left from a restore that was interrupted: what the guest wrote after that "
                "is in '%s' only; remove both to give it up",

@@ -200,24 +200,20 @@ cs_restore_disks_want_stop (CsRestore *restore)
   return restore->lazy_disks != NULL && cs_lazy_disks_want_stop (restore->lazy_disks);
 }
 
+static bool
+change_over_in_pause (CsRestore *restore, void *data, GError **error)
+{
+  return cs_lazy_disks_change_over (restore->lazy_disks, restore->monitor, error);
+}
+
 bool
 cs_restore_change_over_disks (CsRestore *restore, GError **error)
 {
-  bool running;
-  CsMonitor *monitor = restore->monitor;
-  g_autoptr (GError) problem = NULL;
-  cs_restore_flush_disks (restore);
-  if (!cs_monitor_status (monitor, &running, NULL, error)
-      || (running && !cs_monitor_stop (monitor, error)))
-    return false;
-  gint64 since = g_get_monotonic_time ();
-  bool ok = cs_lazy_disks_change_over (restore->lazy_disks, monitor, error);
-  bool resumed = !running || cs_monitor_cont (monitor, ok ? error : &problem);
-  if (running)
-    restore->times.micro_pause = MAX (restore->times.micro_pause, g_get_monotonic_time () - since);
-  if (!ok || !resumed)
-    g_prefix_error (error, "VM '%s': ", restore->document->name);
-  return ok && resumed;
+  gint64 pause;
+  if (cs_restore_micro_pause (restore, change_over_in_pause, NULL, &pause, error))
+    return true;
+  g_prefix_error (error, "VM '%s': ", restore->document->name);
+  return false;
 }
 
 bool

@@ -59,4 +59,10 @@ void cs_restore_save_hint (CsRestore *restore);
 /* Before a pause: what `stop` would flush of files that were just written (DISKS.md). */
 void cs_restore_flush_disks (CsRestore *restore);
 
+/* Flushes the disks, stops the VM, calls @func and lets it run again.  One that its user has paused
+ * stays so: *@pause is 0 then, else us. */
+typedef bool (*CsRestorePausedFunc) (CsRestore *restore, void *data, GError **error);
+bool cs_restore_micro_pause (CsRestore *restore, CsRestorePausedFunc func, void *data,
+                             gint64 *pause, GError **error);
+
 #endif

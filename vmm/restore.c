@@ -313,26 +313,44 @@ alloc_dirty (CsTracker *tracker)
   return dirty;
 }
 
-/* One micro-pause.  A VM that its user has paused stays so. */
-static bool
-end_some (CsRestore *restore, bool *finished, GError **error)
+bool
+cs_restore_micro_pause (CsRestore *restore, CsRestorePausedFunc func, void *data, gint64 *pause,
+                        GError **error)
 {
   bool running;
   g_autoptr (GError) problem = NULL;
+  *pause = 0;
   cs_restore_flush_disks (restore);
   if (!cs_monitor_status (restore->monitor, &running, NULL, error))
     return false;
   gint64 since = g_get_monotonic_time ();
   if (running && !cs_monitor_stop (restore->monitor, error))
     return false;
-  bool ok = cs_fault_point ("end", error)
-            && cs_lazy_end (restore->lazy, restore->dirty, END_BUDGET_US, finished, error);
+  bool ok = func (restore, data, error);
   bool resumed = !running || cs_monitor_cont (restore->monitor, ok ? error : &problem);
-  gint64 pause = lap (&since);
-  restore->times.micro_pause = MAX (restore->times.micro_pause, pause);
-  if (ok && resumed && !*finished && running)
-    g_usleep ((gulong)(END_RUN_FACTOR * pause));
+  gint64 took = lap (&since);
+  restore->times.micro_pause = MAX (restore->times.micro_pause, took);
+  if (running)
+    *pause = took;
   return ok && resumed;
+}
+
+static bool
+end_in_pause (CsRestore *restore, void *finished, GError **error)
+{
+  return cs_fault_point ("end", error)
+         && cs_lazy_end (restore->lazy, restore->dirty, END_BUDGET_US, finished, error);
+}
+
+static bool
+end_some (CsRestore *restore, bool *finished, GError **error)
+{
+  gint64 pause;
+  if (!cs_restore_micro_pause (restore, end_in_pause, finished, &pause, error))
+    return false;
+  if (!*finished)
+    g_usleep ((gulong)(END_RUN_FACTOR * pause));
+  return true;
 }
 
 static bool
